@@ -1,0 +1,1 @@
+"""adapterkit: adapt compact recursive language models, one recursion step at a time."""

@@ -1,0 +1,1 @@
+"""What is adapted: the recursive model and its checkpoints."""

@@ -1,0 +1,1 @@
+"""How each recursion step is adapted."""

@@ -1,0 +1,1 @@
+"""What work leaves behind: run directories, manifests, atomic writes, user errors."""

@@ -1,0 +1,1 @@
+"""How backbones are made: compression and distillation."""

@@ -1,0 +1,1 @@
+"""What is learned: task configurations, data, encoding and metrics."""
