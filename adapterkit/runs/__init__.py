@@ -1,1 +1,1 @@
-"""What work leaves behind: run directories, manifests, atomic writes, user errors."""
+"""What work leaves behind: run directories, manifests, atomic writes, locks, user errors."""
