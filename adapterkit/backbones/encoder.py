@@ -1,0 +1,106 @@
+"""The recursion itself: embedding projection, optional step-0 adapter, L applications of the block."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import torch
+from torch import nn
+from transformers.modeling_outputs import BaseModelOutput
+from transformers.models.albert.modeling_albert import AlbertLayerGroup, AlbertTransformer
+
+from adapterkit.backbones.config import RecursiveConfig
+from adapterkit.backbones.tying import tie, tied_names
+
+
+class BottleneckAdapter(nn.Module):
+    """MiniALBERT's adapter: ``LayerNorm(up(gelu(down(x))) + x)`` (arXiv 2210.06425).
+
+    Used where AdapterHub has no slot: between the embedding projection and the first step.
+    """
+
+    def __init__(self, hidden_size: int, units: int, eps: float) -> None:
+        super().__init__()
+        self.down = nn.Linear(hidden_size, units)
+        self.up = nn.Linear(units, hidden_size)
+        self.norm = nn.LayerNorm(hidden_size, eps=eps)
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        """Adapt `states`, shape (batch, tokens, hidden)."""
+        update = self.up(nn.functional.gelu(self.down(states)))
+        adapted: torch.Tensor = self.norm(update + states)
+        return adapted
+
+
+class RecursiveEncoder(AlbertTransformer):  # type: ignore[misc]
+    """ALBERT's encoder with one layer group per recursion step and gradient checkpointing."""
+
+    gradient_checkpointing = False
+
+    def __init__(self, config: RecursiveConfig) -> None:
+        nn.Module.__init__(self)
+        self.config = config
+        self.embedding_hidden_mapping_in: nn.Module = (
+            nn.Linear(config.embedding_size, config.hidden_size)
+            if config.embedding_projection
+            else nn.Identity()
+        )
+        self.embedding_adapter: BottleneckAdapter | None = None
+        if config.embedding_adapter_size is not None:
+            self.embedding_adapter = BottleneckAdapter(
+                config.hidden_size, config.embedding_adapter_size, config.layer_norm_eps
+            )
+        self.albert_layer_groups = nn.ModuleList(
+            AlbertLayerGroup(config) for _ in range(config.num_hidden_layers)
+        )
+        self._tie_weights()
+
+    def blocks(self) -> list[nn.Module]:
+        """The transformer block of every recursion step."""
+        return [group.albert_layers[0] for group in self.albert_layer_groups]
+
+    def _tie_weights(self) -> None:
+        """Called by `PreTrainedModel.tie_weights`, so after every load, resize and initialisation."""
+        tie(self.blocks(), self.config)
+        # save_pretrained stores a shared tensor once if told which of its names are duplicates.
+        self._dynamic_tied_weights_keys = [
+            rf"albert_layer_groups\.{step}\.albert_layers\.0\.{re.escape(name)}$"
+            for step, _, name in (entry.partition(".") for entry in tied_names(self.config))
+        ]
+
+    def embed(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """Lead embeddings (batch, tokens, embedding) to the states (batch, tokens, hidden) of step 0."""
+        states: torch.Tensor = self.embedding_hidden_mapping_in(embeddings)
+        return states if self.embedding_adapter is None else self.embedding_adapter(states)
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        head_mask: Any = None,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+        return_dict: bool = True,
+    ) -> BaseModelOutput | tuple[Any, ...]:
+        """Run every recursion step; arguments and result as `AlbertTransformer.forward`."""
+        states = self.embed(hidden_states)
+        all_states: tuple[torch.Tensor, ...] | None = (states,) if output_hidden_states else None
+        all_attentions: tuple[torch.Tensor, ...] | None = () if output_attentions else None
+        masks = [None] * len(self.albert_layer_groups) if head_mask is None else head_mask
+        for step, group in enumerate(self.albert_layer_groups):
+            arguments = (states, attention_mask, masks[step : step + 1], output_attentions)
+            if self.gradient_checkpointing and self.training:
+                output = self._gradient_checkpointing_func(group.__call__, *arguments)
+            else:
+                output = group(*arguments)
+            states = output[0]
+            if all_attentions is not None:
+                all_attentions += tuple(output[-1])
+            if all_states is not None:
+                all_states += (states,)
+        if not return_dict:
+            return tuple(v for v in (states, all_states, all_attentions) if v is not None)
+        return BaseModelOutput(
+            last_hidden_state=states, hidden_states=all_states, attentions=all_attentions
+        )

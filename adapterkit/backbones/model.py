@@ -1,0 +1,163 @@
+"""Recursive models: one transformer block applied L times, each step visible to AdapterHub."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import (
+    AlbertForMaskedLM,
+    AlbertForMultipleChoice,
+    AlbertForQuestionAnswering,
+    AlbertForSequenceClassification,
+    AlbertForTokenClassification,
+    AlbertModel,
+)
+from transformers.activations import ACT2FN
+from transformers.models.albert.modeling_albert import AlbertEmbeddings, AlbertMLMHead
+
+from adapterkit.backbones.config import RecursiveConfig
+from adapterkit.backbones.encoder import RecursiveEncoder
+from adapterkit.backbones.tying import set_blocks
+
+
+class RecursiveModel(AlbertModel):  # type: ignore[misc]
+    """MiniALBERT's encoder as an ALBERT model with tied layer groups.
+
+    Without a pooler (`RecursiveConfig.use_pooler`) the pooled output is the raw state of the first
+    token, shape (batch, hidden).
+    """
+
+    config_class = RecursiveConfig
+    supports_gradient_checkpointing = True
+
+    def __init__(self, config: RecursiveConfig, add_pooling_layer: bool = True) -> None:
+        super(AlbertModel, self).__init__(config)
+        self.config = config
+        self.embeddings = AlbertEmbeddings(config)
+        self.encoder = RecursiveEncoder(config)
+        pooling = add_pooling_layer and config.use_pooler
+        self.pooler: nn.Module = (
+            nn.Linear(config.hidden_size, config.hidden_size) if pooling else nn.Identity()
+        )
+        self.pooler_activation: nn.Module = nn.Tanh() if pooling else nn.Identity()
+        self.attn_implementation = config._attn_implementation
+        self.position_embedding_type = config.position_embedding_type
+        self.post_init()
+
+    def set_blocks(self, block_of_step: Sequence[int]) -> None:
+        """Change which steps share a block; what the model computes does not change.
+
+        Args:
+            block_of_step: For each step, the step whose block it is to use. Steps brought together
+                must hold equal weights, or those of the first of them win.
+        """
+        set_blocks(self.encoder.blocks(), self.config, block_of_step)
+        self.tie_weights()
+
+
+class MiniAlbertMLMHead(nn.Module):
+    """MiniALBERT's masked-LM head: hidden -> hidden, GELU, LayerNorm, hidden -> vocabulary."""
+
+    def __init__(self, config: RecursiveConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.activation = ACT2FN[config.hidden_act]
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.decoder = nn.Linear(config.hidden_size, config.vocab_size)
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        """Scores (batch, tokens, vocabulary) from `states` (batch, tokens, hidden)."""
+        scores: torch.Tensor = self.decoder(self.LayerNorm(self.activation(self.dense(states))))
+        return scores
+
+
+class RecursiveForMaskedLM(AlbertForMaskedLM):  # type: ignore[misc]
+    """A recursive model with a masked-LM head."""
+
+    config_class = RecursiveConfig
+    supports_gradient_checkpointing = True
+
+    def __init__(self, config: RecursiveConfig) -> None:
+        super(AlbertForMaskedLM, self).__init__(config)
+        self.albert = RecursiveModel(config, add_pooling_layer=False)
+        own = config.mlm_head == "miniALBERT"
+        self.predictions: nn.Module = MiniAlbertMLMHead(config) if own else AlbertMLMHead(config)
+        self.post_init()
+
+    def set_output_embeddings(self, new_embeddings: nn.Linear) -> None:
+        """Replace the decoder, and the bias that ALBERT's head keeps beside it."""
+        self.predictions.decoder = new_embeddings
+        if isinstance(self.predictions, AlbertMLMHead):
+            self.predictions.bias = new_embeddings.bias
+
+
+class RecursiveForSequenceClassification(AlbertForSequenceClassification):  # type: ignore[misc]
+    """A recursive model with a linear head on the pooled output."""
+
+    config_class = RecursiveConfig
+    supports_gradient_checkpointing = True
+
+    def __init__(self, config: RecursiveConfig) -> None:
+        super(AlbertForSequenceClassification, self).__init__(config)
+        self.num_labels = config.num_labels
+        self.config = config
+        self.albert = RecursiveModel(config)
+        self.dropout = nn.Dropout(config.classifier_dropout_prob)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+
+class RecursiveForTokenClassification(AlbertForTokenClassification):  # type: ignore[misc]
+    """A recursive model with a linear head on every token state."""
+
+    config_class = RecursiveConfig
+    supports_gradient_checkpointing = True
+
+    def __init__(self, config: RecursiveConfig) -> None:
+        super(AlbertForTokenClassification, self).__init__(config)
+        self.num_labels = config.num_labels
+        self.albert = RecursiveModel(config, add_pooling_layer=False)
+        self.dropout = nn.Dropout(config.classifier_dropout_prob)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+
+class RecursiveForQuestionAnswering(AlbertForQuestionAnswering):  # type: ignore[misc]
+    """A recursive model with a span head."""
+
+    config_class = RecursiveConfig
+    supports_gradient_checkpointing = True
+
+    def __init__(self, config: RecursiveConfig) -> None:
+        super(AlbertForQuestionAnswering, self).__init__(config)
+        self.num_labels = config.num_labels
+        self.albert = RecursiveModel(config, add_pooling_layer=False)
+        self.qa_outputs = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+
+class RecursiveForMultipleChoice(AlbertForMultipleChoice):  # type: ignore[misc]
+    """A recursive model with a score for each choice."""
+
+    config_class = RecursiveConfig
+    supports_gradient_checkpointing = True
+
+    def __init__(self, config: RecursiveConfig) -> None:
+        super(AlbertForMultipleChoice, self).__init__(config)
+        self.albert = RecursiveModel(config)
+        self.dropout = nn.Dropout(config.classifier_dropout_prob)
+        self.classifier = nn.Linear(config.hidden_size, 1)
+        self.post_init()
+
+
+STATIC_HEADS: dict[str, Any] = {
+    "AlbertForMaskedLM": RecursiveForMaskedLM,
+    "AlbertForSequenceClassification": RecursiveForSequenceClassification,
+    "AlbertForTokenClassification": RecursiveForTokenClassification,
+    "AlbertForQuestionAnswering": RecursiveForQuestionAnswering,
+    "AlbertForMultipleChoice": RecursiveForMultipleChoice,
+}
+"""The recursive counterpart of each ALBERT class with a static head."""
