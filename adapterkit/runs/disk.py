@@ -65,9 +65,8 @@ def _disk_errno(error: BaseException) -> int | None:
         code = re.search(r"(?:code: |os error )(\d+)", text)
         return int(code.group(1)) if code else None
     # PyTorch's zip writer drops the errno: a failed or short write there means a full disk.
-    if isinstance(error, RuntimeError) and "PytorchStreamWriter failed" in text:
-        return errno.ENOSPC
-    return None
+    short_write = "PytorchStreamWriter failed" in text or "unexpected pos" in text
+    return errno.ENOSPC if isinstance(error, RuntimeError) and short_write else None
 
 
 def _found(error: BaseException) -> str:
