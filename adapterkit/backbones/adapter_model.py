@@ -8,7 +8,9 @@ from typing import Any
 import adapters
 from adapters import AlbertAdapterModel
 from adapters.composition import adjust_tensors_for_parallel_
+from adapters.models import MODEL_MIXIN_MAPPING
 from adapters.models.albert.mixin_albert import AlbertModelAdaptersMixin
+from adapters.wrappers.model import SPECIAL_MODEL_TYPE_TO_MODULE_NAME
 from torch import nn
 
 from adapterkit.backbones.adapter_layers import StepBottleneckLayer, StepLoRALinear
@@ -50,6 +52,11 @@ def _repeat_for_parallel(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[An
 
 class RecursiveModelWithAdapters(RecursiveModelAdaptersMixin, RecursiveModel):
     """`RecursiveModel` after `adapters.init`."""
+
+
+# What adapters.init looks a model up by: its layers are ALBERT's, its mixin is ours.
+MODEL_MIXIN_MAPPING[RecursiveModel.__name__] = RecursiveModelAdaptersMixin
+SPECIAL_MODEL_TYPE_TO_MODULE_NAME[RecursiveConfig.model_type] = "albert"
 
 
 class RecursiveAdapterModel(AlbertAdapterModel):  # type: ignore[misc]

@@ -6,11 +6,9 @@ import transformers
 from adapters import AutoAdapterModel
 from adapters.composition import SUPPORTED_MODELS
 from adapters.head_utils import STATIC_TO_FLEX_HEAD_MAP
-from adapters.models import MODEL_MIXIN_MAPPING
 from adapters.wrappers.configuration import CONFIG_CLASS_KEYS_MAPPING
-from adapters.wrappers.model import SPECIAL_MODEL_TYPE_TO_MODULE_NAME
 
-from adapterkit.backbones.adapter_model import RecursiveAdapterModel, RecursiveModelAdaptersMixin
+from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.model import STATIC_HEADS, RecursiveModel
 
@@ -25,8 +23,6 @@ def register() -> None:
         auto.register(RecursiveConfig, recursive, exist_ok=True)
         STATIC_TO_FLEX_HEAD_MAP[recursive.__name__] = STATIC_TO_FLEX_HEAD_MAP[albert_name]
     AutoAdapterModel.register(RecursiveConfig, RecursiveAdapterModel, exist_ok=True)
-    MODEL_MIXIN_MAPPING[RecursiveModel.__name__] = RecursiveModelAdaptersMixin
-    SPECIAL_MODEL_TYPE_TO_MODULE_NAME[model_type] = "albert"
     CONFIG_CLASS_KEYS_MAPPING[model_type] = CONFIG_CLASS_KEYS_MAPPING["albert"]
     for models in SUPPORTED_MODELS.values():
         if "albert" in models and model_type not in models:
