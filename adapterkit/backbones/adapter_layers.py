@@ -58,7 +58,7 @@ class StepLoRALinear(LoRALinearTorch):  # type: ignore[misc]
 
 
 class StepBottleneckLayer(BottleneckLayer):  # type: ignore[misc]
-    """A bottleneck slot of one recursion step; gives MiniALBERT-style adapters the block's epsilon."""
+    """A bottleneck slot of one recursion step; MiniALBERT's adapters get the block's epsilon."""
 
     def add_adapter(self, adapter_name: str, layer_idx: int) -> bool:
         """Add the weights of `adapter_name`; whether this slot has any."""
@@ -72,5 +72,3 @@ class StepBottleneckLayer(BottleneckLayer):  # type: ignore[misc]
 def _is_layerwise_form(adapter: Any) -> bool:
     """Whether `adapter` computes ``LayerNorm(up(gelu(down(x))) + x)``."""
     return bool(adapter.add_layer_norm_after and adapter.adapter_residual_before_ln)
-
-

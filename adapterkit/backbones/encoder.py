@@ -1,4 +1,4 @@
-"""The recursion itself: embedding projection, optional step-0 adapter, L applications of the block."""
+"""The recursion: embedding projection, optional step-0 adapter, L applications of the block."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class RecursiveEncoder(AlbertTransformer):  # type: ignore[misc]
         return [group.albert_layers[0] for group in self.albert_layer_groups]
 
     def _tie_weights(self) -> None:
-        """Called by `PreTrainedModel.tie_weights`, so after every load, resize and initialisation."""
+        """Called by `PreTrainedModel.tie_weights`: after every load, resize and initialisation."""
         tie(self.blocks(), self.config)
         # save_pretrained stores a shared tensor once if told which of its names are duplicates.
         self._dynamic_tied_weights_keys = [
@@ -70,7 +70,7 @@ class RecursiveEncoder(AlbertTransformer):  # type: ignore[misc]
         ]
 
     def embed(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """Lead embeddings (batch, tokens, embedding) to the states (batch, tokens, hidden) of step 0."""
+        """Lead embeddings (batch, tokens, embedding) to step 0's states (batch, tokens, hidden)."""
         states: torch.Tensor = self.embedding_hidden_mapping_in(embeddings)
         return states if self.embedding_adapter is None else self.embedding_adapter(states)
 

@@ -14,7 +14,7 @@ from adapterkit.backbones.model import STATIC_HEADS, RecursiveModel
 
 
 def register() -> None:
-    """Register the recursive classes everywhere ALBERT's are known; calling it again is harmless."""
+    """Register the recursive classes wherever ALBERT's are known; calling it twice is harmless."""
     model_type = RecursiveConfig.model_type
     transformers.AutoConfig.register(model_type, RecursiveConfig, exist_ok=True)
     transformers.AutoModel.register(RecursiveConfig, RecursiveModel, exist_ok=True)

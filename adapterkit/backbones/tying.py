@@ -97,7 +97,9 @@ def set_blocks(
     tie(blocks, config)
 
 
-def untied_layout(config: RecursiveConfig, together: Iterable[int], apart: Iterable[int]) -> list[int]:
+def untied_layout(
+    config: RecursiveConfig, together: Iterable[int], apart: Iterable[int]
+) -> list[int]:
     """The `block_of_step` after some steps leave the block they share.
 
     Args:

@@ -1,0 +1,73 @@
+"""The canonical tensors of a backbone: every parameter once, under the name it is stored by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from adapterkit.backbones.config import RecursiveConfig
+from adapterkit.backbones.layerwise import LAYERWISE
+from adapterkit.backbones.model import RecursiveModel
+from adapterkit.backbones.tying import tied_names
+
+STEP_PREFIX = "encoder.albert_layer_groups.{step}.albert_layers.0."
+"""Where the block of a recursion step stands in a `RecursiveModel`."""
+
+_LAYERWISE_MARK = f".adapters.{LAYERWISE}."
+
+
+def canonical_shapes(config: RecursiveConfig) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor that is stored for a backbone; nothing is allocated.
+
+    A parameter that several steps share is listed under the first of them. Names are those of
+    `RecursiveModel`.
+    """
+    with torch.device("meta"):
+        model = RecursiveModel(config)
+    copies = {step_name(entry) for entry in tied_names(config)}
+    return {
+        name: tuple(tensor.shape)
+        for name, tensor in model.state_dict().items()
+        if name not in copies
+    }
+
+
+def step_name(entry: str) -> str:
+    """The name in a `RecursiveModel` of ``"STEP.NAME"``, as `tying.tied_names` writes it."""
+    step, _, name = entry.partition(".")
+    return STEP_PREFIX.format(step=step) + name
+
+
+def canonical_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The canonical tensors of `model`, detached and not copied.
+
+    Args:
+        model: A `RecursiveModel`, or a model with heads over one. Adapters are left out.
+    """
+    base = base_of(model)
+    state = base.state_dict()
+    return {name: state[name] for name in canonical_shapes(base.config)}
+
+
+def layerwise_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The tensors of the layer-wise adapter, under their names in a `RecursiveModel`."""
+    return {
+        name: tensor
+        for name, tensor in base_of(model).state_dict().items()
+        if _LAYERWISE_MARK in name
+    }
+
+
+def assign(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Copy `tensors` into the parameters of `module` of the same names and shapes."""
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            module.get_parameter(name).copy_(tensor)
+
+
+def base_of(model: nn.Module) -> Any:
+    """The `RecursiveModel` inside a model with heads, or the model itself."""
+    return getattr(model, "base_model", model)

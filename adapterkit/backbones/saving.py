@@ -1,0 +1,80 @@
+"""Writing a backbone's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from adapterkit.backbones.adapter_model import RecursiveAdapterModel
+from adapterkit.backbones.canonical import canonical_tensors, layerwise_tensors
+from adapterkit.backbones.config import RecursiveConfig
+from adapterkit.backbones.fingerprint import fingerprint_of
+from adapterkit.backbones.layerwise_files import has_layerwise, write_layerwise
+from adapterkit.backbones.safety import ALLOWED_KEYS
+from adapterkit.backbones.tensors import as_float32, write_safetensors
+from adapterkit.runs.atomic import atomic_directory, write_json
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+CARD_FILE = "card.json"
+LAYERWISE_FOLDER = "layerwise"
+SCHEMA = "adapterkit.backbone.v1"
+
+
+def save_backbone(
+    model: RecursiveAdapterModel,
+    tokenizer: Any,
+    path: str | Path,
+    *,
+    card: Mapping[str, Any],
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write a backbone: configuration, canonical tensors, layer-wise adapter, tokenizer, card.
+
+    Parameters that steps share are stored once. Task adapters and heads are not part of a backbone
+    and are left out.
+
+    Args:
+        model: The model.
+        tokenizer: Its tokenizer.
+        path: A folder that does not exist yet, or is empty. It appears whole or not at all.
+        card: What is known of the backbone (name, licence, origin, training). ``schema`` and
+            ``fingerprint`` are added.
+        dtype: Precision to store, such as ``torch.float16``; ``None`` keeps the model's. Loading
+            always gives float32.
+
+    Raises:
+        UserError: A value is not finite or overflows `dtype`, or the path cannot be written.
+    """
+    target = Path(path)
+    tensors = _stored(canonical_tensors(model), dtype)
+    adapter = _stored(layerwise_tensors(model), dtype)
+    loaded = as_float32(target / WEIGHTS_FILE, {**tensors, **adapter})
+    full_card = {**card, "schema": SCHEMA, "fingerprint": fingerprint_of(model.config, loaded)}
+    with atomic_directory(target) as directory:
+        write_json(directory / CONFIG_FILE, config_dict(model.config))
+        write_safetensors(directory / WEIGHTS_FILE, tensors)
+        if has_layerwise(model):
+            write_layerwise(model, directory / LAYERWISE_FOLDER, dtype)
+        tokenizer.save_pretrained(str(directory))
+        write_json(directory / CARD_FILE, full_card)
+
+
+def config_dict(config: RecursiveConfig) -> dict[str, Any]:
+    """What ``config.json`` holds: the model's description, without adapters, heads or paths."""
+    keys = (key for key in ALLOWED_KEYS[config.model_type] if hasattr(config, key))
+    labels = ("id2label", "label2id", "problem_type")
+    return {
+        "model_type": config.model_type,
+        "architectures": ["RecursiveModel"],
+        **{key: getattr(config, key) for key in keys if key not in labels},
+    }
+
+
+def _stored(
+    tensors: Mapping[str, torch.Tensor], dtype: torch.dtype | None
+) -> dict[str, torch.Tensor]:
+    return {name: t if dtype is None else t.to(dtype) for name, t in tensors.items()}
