@@ -47,16 +47,6 @@ class UserError(Exception):
         lines = [f"  {name}: {text}" for name, text in details.items() if text]
         return "\n".join([self.problem, *lines])
 
-    def as_dict(self) -> dict[str, str | None]:
-        """Return the parts by name, for machine-readable output."""
-        return {
-            "problem": self.problem,
-            "where": self.where,
-            "found": self.found,
-            "allowed": self.allowed,
-            "hint": self.hint,
-        }
-
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
     """Return the candidate spelled most like ``name``, or None where nothing is close.

@@ -22,16 +22,6 @@ def test_a_sentence_of_allowed_values_is_not_split():
     assert UserError("x", allowed="steps 0 to 5").allowed == "steps 0 to 5"
 
 
-def test_as_dict_keeps_the_parts():
-    assert UserError("x", where="y").as_dict() == {
-        "problem": "x",
-        "where": "y",
-        "found": None,
-        "allowed": None,
-        "hint": None,
-    }
-
-
 def test_nearest_forgives_case_and_typos_but_not_everything():
     names = ["bc5cdr", "ncbi_disease", "hoc"]
     assert nearest("BC5CRD", names) == "bc5cdr"
