@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from adapters import AdapterSetup
 from adapters.configuration.model_adapters_config import build_full_config
 from torch import nn
 
@@ -113,7 +114,9 @@ def add_layerwise(
     compare_shapes(path, _shapes(tensors), _shapes(targets))
     for name, target in targets.items():
         target.copy_(tensors[name])
-    model.set_active_adapters(LAYERWISE)
+    # Inside the setup AdapterHub does not warn that no adapter is active yet.
+    with AdapterSetup(LAYERWISE):
+        model.set_active_adapters(LAYERWISE)
 
 
 def has_layerwise(model: nn.Module) -> bool:
