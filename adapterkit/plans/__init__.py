@@ -1,1 +1,1 @@
-"""How each recursion step is adapted."""
+"""How each recursion step is adapted: plans, applying them, and the ledger."""

@@ -1,0 +1,156 @@
+"""AdapterHub's configurations by name, with the options plans may set.
+
+The table is written out here, so that plans are read and checked without importing torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from adapterkit.plans.options import NON_LINEARITIES, Option
+
+DEFAULT_ADAPTER = "seq_bn"
+
+
+@dataclass(frozen=True)
+class AdapterSpec:
+    """An AdapterHub configuration that works step by step.
+
+    Args:
+        name: AdapterHub's name.
+        family: What configurations that want like learning rates have in common.
+        summary: What learns.
+        options: What plans may set.
+    """
+
+    name: str
+    family: str
+    summary: str
+    options: tuple[Option, ...]
+
+    def option(self, name: str) -> Option | None:
+        """The option spelled `name`, if there is one."""
+        for option in self.options:
+            if name == option.name or name in option.aliases:
+                return option
+        return None
+
+
+_REDUCTION = Option("r", "reduction_factor", "number", aliases=("reduction_factor",))
+_NON_LINEARITY = Option("non_linearity", "non_linearity", "name", NON_LINEARITIES)
+_DROPOUT = Option("dropout", "dropout", "fraction")
+_SCALING = Option("scaling", "scaling", "scaling")
+_BOTTLENECK = (_REDUCTION, _NON_LINEARITY, _DROPOUT, _SCALING)
+_PHM = (Option("phm_dim", "phm_dim", "count"), Option("phm_rank", "phm_rank", "count"))
+
+_RANK = Option("r", "r", "count", aliases=("rank",))
+_ALPHA = Option("alpha", "alpha", "number")
+_WHERE = (
+    Option("attn_matrices", "attn_matrices", "letters", ("q", "k", "v"), ("attn",)),
+    Option("intermediate", "intermediate_lora", "flag", aliases=("intermediate_lora",)),
+    Option("output", "output_lora", "flag", aliases=("output_lora",)),
+)
+_LORA = (_RANK, _ALPHA, _DROPOUT, *_WHERE)
+
+_PREFIX_LENGTH = Option("prefix_length", "prefix_length", "count")
+_PREFIX_BOTTLENECK = Option("bottleneck_size", "bottleneck_size", "count")
+_PREFIX = (_PREFIX_LENGTH, _PREFIX_BOTTLENECK, _NON_LINEARITY, _DROPOUT)
+
+_REFT = (
+    _RANK,
+    Option("prefix_positions", "prefix_positions", "offset"),
+    Option("suffix_positions", "suffix_positions", "offset"),
+    _NON_LINEARITY,
+    _DROPOUT,
+)
+_MAM = (
+    Option("prefix_length", "0.prefix_length", "count"),
+    Option("bottleneck_size", "0.bottleneck_size", "count"),
+    Option("r", "1.reduction_factor", "number", aliases=("reduction_factor",)),
+    Option("non_linearity", "1.non_linearity", "name", NON_LINEARITIES),
+    Option("scaling", "1.scaling", "scaling"),
+)
+_UNIPELT = (
+    Option("prefix_length", "0.prefix_length", "count"),
+    Option("bottleneck_size", "0.bottleneck_size", "count"),
+    Option("r", "1.reduction_factor", "number", aliases=("reduction_factor",)),
+    Option("non_linearity", "1.non_linearity", "name", NON_LINEARITIES),
+    Option("rank", "2.r", "count"),
+)
+
+ADAPTER_SPECS: dict[str, AdapterSpec] = {
+    spec.name: spec
+    for spec in (
+        AdapterSpec("seq_bn", "bottleneck", "a bottleneck behind the feed-forward", _BOTTLENECK),
+        AdapterSpec(
+            "double_seq_bn",
+            "bottleneck",
+            "bottlenecks behind attention and feed-forward",
+            _BOTTLENECK,
+        ),
+        AdapterSpec("par_bn", "bottleneck", "a bottleneck beside the feed-forward", _BOTTLENECK),
+        AdapterSpec(
+            "scaled_par_bn",
+            "bottleneck",
+            "a bottleneck beside the feed-forward, its scale learned",
+            (_REDUCTION, _NON_LINEARITY, _DROPOUT),
+        ),
+        AdapterSpec(
+            "compacter",
+            "compacter",
+            "Kronecker-factored bottlenecks behind attention and feed-forward",
+            (*_BOTTLENECK, *_PHM),
+        ),
+        AdapterSpec(
+            "compacter++",
+            "compacter",
+            "a Kronecker-factored bottleneck behind the feed-forward",
+            (*_BOTTLENECK, *_PHM),
+        ),
+        AdapterSpec("lora", "lora", "low-rank updates of the attention's matrices", _LORA),
+        AdapterSpec(
+            "dora", "lora", "low-rank updates and magnitudes of the attention's matrices", _LORA
+        ),
+        AdapterSpec("ia3", "ia3", "scales of keys, values and the feed-forward's units", _WHERE),
+        AdapterSpec(
+            "prefix_tuning", "prefix_tuning", "attention prefixes made by a small net", _PREFIX
+        ),
+        AdapterSpec(
+            "prefix_tuning_flat", "prefix_tuning", "attention prefixes", (_PREFIX_LENGTH, _DROPOUT)
+        ),
+        AdapterSpec("mam", "mam", "attention prefixes and a parallel bottleneck", _MAM),
+        AdapterSpec(
+            "unipelt", "unipelt", "gated prefixes, bottleneck and low-rank updates", _UNIPELT
+        ),
+        AdapterSpec("loreft", "reft", "low-rank orthogonal interventions at a few tokens", _REFT),
+        AdapterSpec("noreft", "reft", "low-rank interventions at a few tokens", _REFT),
+        AdapterSpec("direft", "reft", "low-rank additions at a few tokens", _REFT),
+    )
+}
+"""The configurations a plan may name."""
+
+ADAPTER_ALIASES: dict[str, str] = {
+    "pfeiffer": "seq_bn",
+    "houlsby": "double_seq_bn",
+    "parallel": "par_bn",
+    "scaled_parallel": "scaled_par_bn",
+}
+"""AdapterHub's former names."""
+
+_INVERTIBLE = "its invertible part stands at the embeddings, which no recursion step owns"
+_VERA = (
+    "AdapterHub trains VeRA's vectors as full matrices, which is more than the block's own, and "
+    "one pair of random matrices serves all steps"
+)
+
+REFUSED_ADAPTERS: dict[str, str] = {
+    "prompt_tuning": "its prompt stands before the embeddings, which no recursion step owns",
+    "seq_bn_inv": _INVERTIBLE,
+    "double_seq_bn_inv": _INVERTIBLE,
+    "pfeiffer+inv": _INVERTIBLE,
+    "houlsby+inv": _INVERTIBLE,
+    "vera": _VERA,
+    "dvora": _VERA,
+    "mtl_lora": "it is trained on several tasks at once and needs a task id with every example",
+}
+"""The configurations of AdapterHub that a plan may not name, each with the reason."""

@@ -1,0 +1,65 @@
+"""What every mechanism of a plan tells: what it adds to a step and what learns there."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from adapterkit.backbones.adapter_model import RecursiveAdapterModel
+    from adapterkit.plans.choice import Choice
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where one choice of a plan is applied.
+
+    Args:
+        choice: The mechanism, with its configuration.
+        steps: The recursion steps that use it, ascending.
+        adapter: Name of the AdapterHub adapter it adds, if it adds one.
+    """
+
+    choice: Choice
+    steps: tuple[int, ...]
+    adapter: str | None = None
+
+
+class Mechanism(ABC):
+    """A way to adapt a recursion step.
+
+    A new mechanism is a subclass in a file of its own under ``mechanisms``, named in the list
+    there. Its module must not import torch when it is imported: plans are read without it.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    """What learns at the step, in words."""
+    kind: ClassVar[str]
+    """What mechanisms that want like learning rates have in common."""
+    learns: ClassVar[bool] = True
+    takes_config: ClassVar[bool] = False
+    """Whether it adds an AdapterHub adapter, of a configuration that the plan names."""
+    needs_layerwise: ClassVar[bool] = False
+    """Whether the backbone must have pretrained layer-wise adapters."""
+
+    def own_blocks(self, steps: Sequence[int], total: int) -> list[list[int]]:
+        """Sets of steps that leave the block they share for one of their own.
+
+        Args:
+            steps: The steps that use this mechanism.
+            total: Number of recursion steps of the backbone.
+        """
+        return []
+
+    def add(self, model: RecursiveAdapterModel, site: Site) -> None:
+        """Add the weights that `site` needs to `model`; most mechanisms need none."""
+        return None
+
+    @abstractmethod
+    def learning(self, model: RecursiveAdapterModel, site: Site) -> Iterator[nn.Parameter]:
+        """The parameters that learn; the same one may come more than once."""

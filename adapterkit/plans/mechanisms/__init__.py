@@ -1,0 +1,22 @@
+"""The mechanisms a plan can choose from, one file each."""
+
+from __future__ import annotations
+
+from adapterkit.plans.mechanism import Mechanism
+from adapterkit.plans.mechanisms.adapter import AdapterMechanism
+from adapterkit.plans.mechanisms.frozen import FrozenMechanism
+from adapterkit.plans.mechanisms.full import FullMechanism
+from adapterkit.plans.mechanisms.layerwise import LayerwiseMechanism
+from adapterkit.plans.mechanisms.untied import UntiedMechanism
+
+MECHANISMS: dict[str, Mechanism] = {
+    mechanism.name: mechanism
+    for mechanism in (
+        FrozenMechanism(),
+        LayerwiseMechanism(),
+        AdapterMechanism(),
+        FullMechanism(),
+        UntiedMechanism(),
+    )
+}
+"""Every mechanism by name."""

@@ -1,0 +1,26 @@
+"""Nothing learns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from adapterkit.plans.mechanism import Mechanism, Site
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from adapterkit.backbones.adapter_model import RecursiveAdapterModel
+
+
+class FrozenMechanism(Mechanism):
+    """The pretrained step as it is, its layer-wise adapters included."""
+
+    name = "frozen"
+    summary = "nothing"
+    kind = "frozen"
+    learns = False
+
+    def learning(self, model: RecursiveAdapterModel, site: Site) -> Iterator[nn.Parameter]:
+        """No parameter learns."""
+        return iter(())

@@ -1,0 +1,38 @@
+"""The block's weights learn, in one copy for all steps that are `full`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from adapterkit.plans.mechanism import Mechanism, Site
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from adapterkit.backbones.adapter_model import RecursiveAdapterModel
+
+
+class FullMechanism(Mechanism):
+    """One block that the `full` steps share, apart from the frozen ones.
+
+    At every step it is the paper's full fine-tuning: the block stays shared, and embeddings,
+    embedding projection and layer-wise adapters learn too.
+    """
+
+    name = "full"
+    summary = "the block's weights, one copy for these steps"
+    kind = "full"
+
+    def own_blocks(self, steps: Sequence[int], total: int) -> list[list[int]]:
+        """The steps together, unless they are all there are."""
+        return [list(steps)] if len(steps) < total else []
+
+    def learning(self, model: RecursiveAdapterModel, site: Site) -> Iterator[nn.Parameter]:
+        """The block of the site's steps; the whole backbone if these are all its steps."""
+        from adapterkit.plans.parts import backbone_parameters, block_parameters
+
+        if len(site.steps) == model.config.num_hidden_layers:
+            yield from backbone_parameters(model)
+        else:
+            yield from block_parameters(model, site.steps)

@@ -1,0 +1,34 @@
+"""The pretrained layer-wise adapters learn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from adapterkit.plans.mechanism import Mechanism, Site
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from adapterkit.backbones.adapter_model import RecursiveAdapterModel
+
+
+class LayerwiseMechanism(Mechanism):
+    """The layer-wise adapters of the step; with step 0 also the one behind the embeddings."""
+
+    name = "layerwise"
+    summary = "the pretrained layer-wise adapters"
+    kind = "layerwise"
+    needs_layerwise = True
+
+    def learning(self, model: RecursiveAdapterModel, site: Site) -> Iterator[nn.Parameter]:
+        """The parameters of the layer-wise adapters at the site's steps."""
+        from adapterkit.backbones.layerwise import LAYERWISE
+        from adapterkit.plans.parts import adapter_modules
+
+        for step in site.steps:
+            for module in adapter_modules(model, LAYERWISE, step):
+                yield from module.parameters()
+        embedding_adapter = model.albert.encoder.embedding_adapter
+        if 0 in site.steps and embedding_adapter is not None:
+            yield from embedding_adapter.parameters()

@@ -1,0 +1,93 @@
+"""Typed options of adapter configurations, as plans spell them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+OptionValue = bool | int | float | str
+OptionKind = Literal["count", "offset", "number", "fraction", "flag", "name", "letters", "scaling"]
+
+NON_LINEARITIES = ("gelu", "leakyrelu", "relu", "sigmoid", "silu", "swish", "tanh")
+
+_FLAGS = {"true": True, "yes": True, "false": False, "no": False}
+_LEARNED_SCALINGS = ("channel", "learned")
+_ALLOWED = {
+    "count": "a whole number of 1 or more",
+    "offset": "a whole number of 0 or more",
+    "number": "a number above 0",
+    "fraction": "a number from 0 up to, not including, 1",
+    "flag": "true or false",
+    "scaling": "a number above 0, channel or learned",
+}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of an adapter configuration.
+
+    Args:
+        name: How plans spell and print it.
+        field: AdapterHub's field; ``"1.r"`` is field ``r`` of a union's second member.
+        kind: What values it takes.
+        choices: The values of kind ``"name"``, the letters of kind ``"letters"``.
+        aliases: Other spellings plans accept.
+    """
+
+    name: str
+    field: str
+    kind: OptionKind
+    choices: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def allowed(self) -> str:
+        """What values the option takes, in words."""
+        if self.kind == "name":
+            return ", ".join(self.choices)
+        if self.kind == "letters":
+            return f"one or more of the letters {', '.join(self.choices)}"
+        return _ALLOWED[self.kind]
+
+    def parse(self, text: str) -> OptionValue:
+        """Read a value.
+
+        Raises:
+            ValueError: `text` is none of the values allowed.
+        """
+        if self.kind == "flag" and text.lower() in _FLAGS:
+            return _FLAGS[text.lower()]
+        if self.kind == "name" and text.lower() in self.choices:
+            return text.lower()
+        if self.kind == "letters" and text and set(text) <= set(self.choices):
+            return "".join(letter for letter in self.choices if letter in text)
+        if self.kind == "scaling" and text in _LEARNED_SCALINGS:
+            return text
+        if self.kind in ("count", "offset", "number", "fraction", "scaling"):
+            return self._parse_number(text)
+        raise ValueError(self.allowed)
+
+    def _parse_number(self, text: str) -> int | float:
+        try:
+            value = float(text)
+        except ValueError as error:
+            raise ValueError(self.allowed) from error
+        whole = math.isfinite(value) and value == int(value)
+        in_range = {
+            "count": whole and value >= 1,
+            "offset": whole and value >= 0,
+            "number": math.isfinite(value) and value > 0,
+            "scaling": math.isfinite(value) and value > 0,
+            "fraction": 0 <= value < 1,
+        }
+        if not in_range[self.kind]:
+            raise ValueError(self.allowed)
+        return int(value) if whole else value
+
+
+def format_value(value: OptionValue) -> str:
+    """How plans print a value; `Option.parse` reads it back."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
