@@ -9,14 +9,29 @@ PYTEST_ARGS ?=
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test check format dist python-version clean
+.PHONY: help install install-dev demo test check format dist clean
 
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n '1,4s/^# //p' Makefile
+
+define require_python
+found="$$("$(PYTHON)" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null)" || { \
+  echo "There is no '$(PYTHON)' that runs. adapterkit needs Python 3.10 or newer: install it, or" >&2; \
+  echo "name the one you have, for example: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; \
+  exit 1; }; \
+"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+  echo "adapterkit needs Python 3.10 or newer, and '$(PYTHON)' is Python $$found." >&2; \
+  echo "Name a newer one, for example: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; \
+  exit 1; }; \
+"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
+  echo "'$(PYTHON)' cannot make virtual environments: it lacks its venv or ensurepip module." >&2; \
+  echo "On Debian and Ubuntu: apt install python3-venv" >&2; \
+  exit 1; }
+endef
 
 # One stamp for each set of packages: a second call installs nothing.
 $(VENV)/.installed: pyproject.toml constraints.txt
-	@$(MAKE) --no-print-directory python-version
+	@$(require_python)
 	$(PYTHON) -m venv $(VENV)
 	@echo "Installing adapterkit and its libraries: a few minutes, once."
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e .
@@ -26,20 +41,6 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "Installing the development tools."
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
-
-python-version:
-	@command -v "$(PYTHON)" >/dev/null || { \
-	  echo "There is no '$(PYTHON)' here. adapterkit needs Python 3.10 or newer: install it," >&2; \
-	  echo "or name the one you have, for example: make $(firstword $(MAKECMDGOALS)) PYTHON=python3.12" >&2; \
-	  exit 1; }
-	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
-	  echo "adapterkit needs Python 3.10 or newer; '$(PYTHON)' is $$("$(PYTHON)" --version 2>&1)." >&2; \
-	  echo "Name a newer one, for example: make $(firstword $(MAKECMDGOALS)) PYTHON=python3.12" >&2; \
-	  exit 1; }
-	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || { \
-	  echo "'$(PYTHON)' cannot make virtual environments: its venv or ensurepip module is missing." >&2; \
-	  echo "On Debian and Ubuntu they are in the package python3-venv." >&2; \
-	  exit 1; }
 
 install: $(VENV)/.installed
 
