@@ -21,6 +21,7 @@ class StepLoRALinear(LoRALinearTorch):  # type: ignore[misc]
 
     step: int
     block_name: str
+    weight: nn.Parameter
     model_config: RecursiveConfig
 
     def locate(self, step: int, block_name: str) -> None:

@@ -67,6 +67,8 @@ class RecursiveConfig(AlbertConfig):  # type: ignore[misc]
         # One group per step is what makes a step visible to AdapterHub; it is not negotiable.
         kwargs["num_hidden_groups"] = num_hidden_layers
         kwargs["inner_group_num"] = 1
+        if mlm_head == "miniALBERT":
+            kwargs["tie_word_embeddings"] = False
         super().__init__(
             vocab_size=vocab_size,
             embedding_size=embedding_size,

@@ -58,7 +58,7 @@ class RecursiveEncoder(AlbertTransformer):  # type: ignore[misc]
 
     def blocks(self) -> list[nn.Module]:
         """The transformer block of every recursion step."""
-        return [group.albert_layers[0] for group in self.albert_layer_groups]
+        return [group.get_submodule("albert_layers.0") for group in self.albert_layer_groups]
 
     def _tie_weights(self) -> None:
         """Called by `PreTrainedModel.tie_weights`: after every load, resize and initialisation."""

@@ -49,7 +49,7 @@ def fingerprint_of(config: RecursiveConfig, tensors: Mapping[str, torch.Tensor])
     for name in sorted(tensors):
         values = tensors[name].to(device="cpu", dtype=torch.float32).contiguous()
         digest.update(f"\n{name} {tuple(values.shape)}\n".encode())
-        digest.update(memoryview(values.numpy()).cast("B"))
+        digest.update(values.reshape(-1).view(torch.uint8).numpy().data)
     return f"sha256:{digest.hexdigest()}"
 
 

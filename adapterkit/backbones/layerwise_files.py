@@ -10,12 +10,13 @@ from adapters import AdapterSetup
 from adapters.configuration.model_adapters_config import build_full_config
 from torch import nn
 
-from adapterkit.backbones.canonical import layerwise_tensors
+from adapterkit.backbones.canonical import STEP_PREFIX, layerwise_tensors
+from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.layerwise import LAYERWISE, layerwise_config
 from adapterkit.backbones.safety import read_json
 from adapterkit.backbones.tensors import (
     as_float32,
-    compare_shapes,
+    check_shapes,
     read_safetensors,
     write_safetensors,
 )
@@ -58,19 +59,21 @@ def write_layerwise(model: Any, directory: Path, dtype: torch.dtype | None = Non
     write_safetensors(directory / WEIGHTS_FILE, tensors)
 
 
-def read_layerwise(directory: Path, steps: int) -> tuple[float, dict[str, torch.Tensor]]:
+def read_layerwise(
+    directory: Path, config: RecursiveConfig
+) -> tuple[float, dict[str, torch.Tensor]]:
     """The reduction factor and the float32 tensors, named as in a `RecursiveModel`.
 
     Args:
         directory: A folder that `write_layerwise` wrote.
-        steps: Recursion steps of the backbone.
+        config: The backbone's configuration.
 
     Raises:
         UserError: The adapter is damaged, or not a layer-wise adapter of so many steps.
     """
-    path = directory / CONFIG_FILE
-    config = read_json(path).get("config")
-    reduction = reduction_factor_of(config, steps) if isinstance(config, dict) else None
+    path, steps = directory / CONFIG_FILE, config.num_hidden_layers
+    described = read_json(path).get("config")
+    reduction = reduction_factor_of(described, steps) if isinstance(described, dict) else None
     if reduction is None:
         raise UserError(
             "The folder holds no layer-wise adapter for this backbone.",
@@ -78,8 +81,31 @@ def read_layerwise(directory: Path, steps: int) -> tuple[float, dict[str, torch.
             allowed=f"the configuration of a layer-wise adapter of {steps} steps",
         )
     weights = directory / WEIGHTS_FILE
+    expected = layerwise_shapes(config, reduction)
+    check_shapes(weights, {_PREFIX + name: shape for name, shape in expected.items()})
     tensors = as_float32(weights, read_safetensors(weights))
     return reduction, {name.removeprefix(_PREFIX): value for name, value in tensors.items()}
+
+
+def layerwise_shapes(config: RecursiveConfig, reduction: float) -> dict[str, tuple[int, ...]]:
+    """Name in a `RecursiveModel` and shape of every tensor of a layer-wise adapter."""
+    hidden, units = config.hidden_size, int(config.hidden_size // reduction)
+    shapes: dict[str, tuple[int, ...]] = {
+        "adapter_down.0.weight": (units, hidden),
+        "adapter_down.0.bias": (units,),
+        "adapter_up.weight": (hidden, units),
+        "adapter_up.bias": (hidden,),
+        "adapter_norm_after.weight": (hidden,),
+        "adapter_norm_after.bias": (hidden,),
+    }
+    last = config.num_hidden_layers - 1
+    return {
+        f"{STEP_PREFIX.format(step=step)}{slot}.adapters.{LAYERWISE}.{name}": shape
+        for step in range(config.num_hidden_layers)
+        for slot in ("attention.attention_adapters", "output_adapters")
+        if not (step == last and slot == "output_adapters")
+        for name, shape in shapes.items()
+    }
 
 
 def reduction_factor_of(config: dict[str, Any], steps: int) -> float | None:
@@ -95,24 +121,17 @@ def reduction_factor_of(config: dict[str, Any], steps: int) -> float | None:
     return reduction if config == layerwise_config(steps, reduction).to_dict() else None
 
 
-def add_layerwise(
-    model: Any, reduction: float, tensors: dict[str, torch.Tensor], path: Path
-) -> None:
+def add_layerwise(model: Any, reduction: float, tensors: dict[str, torch.Tensor]) -> None:
     """Add the layer-wise adapter to `model`, with these weights, and activate it.
 
     Args:
         model: A `RecursiveAdapterModel`, or another model that AdapterHub was set up for.
         reduction: Hidden width over bottleneck width.
-        tensors: Float32 tensors named as in a `RecursiveModel`.
-        path: Where they come from, for messages.
-
-    Raises:
-        UserError: A tensor is missing, unexpected or of the wrong shape.
+        tensors: Float32 tensors named as in a `RecursiveModel`, of the shapes `read_layerwise`
+            checks.
     """
     model.add_adapter(LAYERWISE, config=layerwise_config(model.config.num_hidden_layers, reduction))
-    targets = layerwise_tensors(model)
-    compare_shapes(path, _shapes(tensors), _shapes(targets))
-    for name, target in targets.items():
+    for name, target in layerwise_tensors(model).items():
         target.copy_(tensors[name])
     # Inside the setup AdapterHub does not warn that no adapter is active yet.
     with AdapterSetup(LAYERWISE):
@@ -122,7 +141,3 @@ def add_layerwise(
 def has_layerwise(model: nn.Module) -> bool:
     """Whether `model` has a layer-wise adapter."""
     return LAYERWISE in model.adapters_config  # type: ignore[operator]
-
-
-def _shapes(tensors: dict[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}

@@ -6,23 +6,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers.modeling_utils import no_init_weights
-
-from adapterkit.backbones import registration
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
-from adapterkit.backbones.canonical import assign, canonical_shapes
+from adapterkit.backbones.building import build_model, make_config
+from adapterkit.backbones.canonical import canonical_shapes
 from adapterkit.backbones.config import RecursiveConfig
+from adapterkit.backbones.converting import convert
 from adapterkit.backbones.fingerprint import fingerprint
-from adapterkit.backbones.layerwise_files import add_layerwise, has_layerwise, read_layerwise
+from adapterkit.backbones.layerwise_files import has_layerwise, read_layerwise
 from adapterkit.backbones.safety import read_config, read_json
-from adapterkit.backbones.saving import CARD_FILE, CONFIG_FILE, LAYERWISE_FOLDER, WEIGHTS_FILE
+from adapterkit.backbones.saving import (
+    CARD_FILE,
+    CONFIG_FILE,
+    LAYERWISE_FOLDER,
+    WEIGHTS_FILE,
+    save_backbone,
+)
+from adapterkit.backbones.sources import BUNDLED, locate
 from adapterkit.backbones.tensors import as_float32, check_shapes, read_safetensors
 from adapterkit.backbones.tokenizer import load_tokenizer
 from adapterkit.runs.errors import UserError
 
-BUNDLED = "bundled"
-ATTENTION = ("sdpa", "eager")
+__all__ = ["BUNDLED", "Backbone", "load_backbone", "load_model", "save_backbone"]
 
 
 @dataclass(frozen=True)
@@ -63,74 +67,41 @@ def load_backbone(source: str | Path = BUNDLED, *, attn_implementation: str = "s
     """Load a backbone.
 
     Args:
-        source: ``"bundled"`` or a folder that `save_backbone` wrote.
+        source: ``"bundled"``; a folder: one that `save_backbone` or `import_checkpoint` wrote, a
+            published MiniALBERT checkpoint, or a plain ALBERT; or the hub id of such a folder.
         attn_implementation: ``"sdpa"`` or ``"eager"`` (needed for attention maps).
 
     Raises:
         UserError: There is no such backbone, or it is damaged, foreign or unsafe.
     """
-    directory = Path(__file__).parent / BUNDLED if source == BUNDLED else Path(source).resolve()
-    model = load_model(directory, attn_implementation)
+    located = locate(source)
+    model = load_model(located.path, attn_implementation)
     return Backbone(
-        id=BUNDLED if source == BUNDLED else str(directory),
+        id=located.id,
         model=model,
-        tokenizer=load_tokenizer(directory, model.config.vocab_size),
-        fingerprint=_verified_fingerprint(model, directory),
-        path=directory,
+        tokenizer=load_tokenizer(located.path, model.config.vocab_size),
+        fingerprint=_verified_fingerprint(model, located.path),
+        path=located.path,
     )
 
 
 def load_model(directory: Path, attn_implementation: str = "sdpa") -> RecursiveAdapterModel:
-    """The model in a folder that `save_backbone` wrote, with its layer-wise adapter active.
+    """The model in a folder, in evaluation mode and float32, with its layer-wise adapter active.
 
     Raises:
         UserError: The folder is damaged, foreign or unsafe.
     """
-    config = make_config(read_config(directory / CONFIG_FILE), directory / CONFIG_FILE)
+    path = directory / CONFIG_FILE
+    if read_json(path).get("model_type") != RecursiveConfig.model_type:
+        found = convert(directory)
+        return build_model(found.config, found.tensors, found.layerwise, attn_implementation)
+    config = make_config(read_config(path), path)
     weights = directory / WEIGHTS_FILE
     check_shapes(weights, canonical_shapes(config))
-    model = build_model(config, as_float32(weights, read_safetensors(weights)), attn_implementation)
     folder = directory / LAYERWISE_FOLDER
-    if folder.is_dir():
-        reduction, tensors = read_layerwise(folder, config.num_hidden_layers)
-        with torch.random.fork_rng(devices=[]):
-            add_layerwise(model, reduction, tensors, folder)
-    return model.eval()
-
-
-def make_config(values: dict[str, Any], path: Path) -> RecursiveConfig:
-    """A configuration from checked `values`.
-
-    Raises:
-        UserError: The values contradict each other.
-    """
-    values = {key: value for key, value in values.items() if key != "model_type"}
-    try:
-        return RecursiveConfig(**values)
-    except ValueError as error:
-        raise UserError(
-            "The configuration contradicts itself.", where=str(path), found=str(error)
-        ) from error
-
-
-def build_model(
-    config: RecursiveConfig, tensors: dict[str, torch.Tensor], attn_implementation: str = "sdpa"
-) -> RecursiveAdapterModel:
-    """A model with these canonical tensors; the random state is left as it was.
-
-    Raises:
-        UserError: `attn_implementation` is unknown.
-    """
-    if attn_implementation not in ATTENTION:
-        raise UserError(
-            "Unknown attention implementation.", found=repr(attn_implementation), allowed=ATTENTION
-        )
-    registration.register()
-    config._attn_implementation = attn_implementation
-    with torch.random.fork_rng(devices=[]), no_init_weights():
-        model = RecursiveAdapterModel(config)
-    assign(model.albert, tensors)
-    return model.eval()
+    layerwise = read_layerwise(folder, config) if folder.is_dir() else None
+    tensors = as_float32(weights, read_safetensors(weights))
+    return build_model(config, tensors, layerwise, attn_implementation)
 
 
 def _verified_fingerprint(model: RecursiveAdapterModel, directory: Path) -> str:

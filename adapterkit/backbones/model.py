@@ -15,7 +15,6 @@ from transformers import (
     AlbertForTokenClassification,
     AlbertModel,
 )
-from transformers.activations import ACT2FN
 from transformers.models.albert.modeling_albert import AlbertEmbeddings, AlbertMLMHead
 
 from adapterkit.backbones.config import RecursiveConfig
@@ -64,7 +63,7 @@ class MiniAlbertMLMHead(nn.Module):
     def __init__(self, config: RecursiveConfig) -> None:
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-        self.activation = ACT2FN[config.hidden_act]
+        self.activation = nn.GELU()
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.decoder = nn.Linear(config.hidden_size, config.vocab_size)
 

@@ -23,7 +23,7 @@ _INTEGERS: dict[str, tuple[int, int]] = {
     "hidden_size": (1, 16_384),
     "num_hidden_layers": (1, 128),
     "num_hidden_groups": (1, 128),
-    "num_groups": (1, 128),
+    "num_groups": (1, 1),
     "inner_group_num": (1, 1),
     "num_attention_heads": (1, 256),
     "intermediate_size": (1, 65_536),
@@ -50,10 +50,9 @@ _CHOICES: dict[str, tuple[object, ...]] = {
 }
 _OPTIONAL = ("embedding_adapter_size", "classifier_dropout_prob", "reduction_factor")
 _TOKEN_IDS = ("pad_token_id", "bos_token_id", "eos_token_id")
-_LABELS = ("id2label", "label2id", "problem_type")
+_LABELS = ("architectures", "id2label", "label2id", "problem_type")
 # Known keys that say nothing about what the model computes; they are dropped.
 _IGNORED = (
-    "architectures",
     "model_type",
     "transformers_version",
     "torch_dtype",
@@ -209,7 +208,7 @@ def check_values(config: Mapping[str, Any], path: Path) -> None:
 
 def _problem(key: str, value: object, config: Mapping[str, Any]) -> str | None:
     """What would be allowed, if `value` is not."""
-    if value is None and key in (*_OPTIONAL, *_TOKEN_IDS, "problem_type"):
+    if value is None and key in (*_OPTIONAL, *_TOKEN_IDS, "problem_type", "architectures"):
         return None
     if key in _INTEGERS:
         low, high = _INTEGERS[key]
@@ -233,7 +232,7 @@ def _structure_problem(key: str, value: object) -> str | None:
     if key == "block_of_step":
         fits = isinstance(value, list) and all(_is_int(step, 0, 127) for step in value)
         return None if fits else "a list of recursion steps"
-    if key == "own_parameters":
+    if key in ("own_parameters", "architectures"):
         fits = isinstance(value, list) and all(isinstance(name, str) for name in value)
         return None if fits else "a list of names"
     if key in ("id2label", "label2id"):

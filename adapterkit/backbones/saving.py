@@ -15,7 +15,7 @@ from adapterkit.backbones.fingerprint import fingerprint_of
 from adapterkit.backbones.layerwise_files import has_layerwise, write_layerwise
 from adapterkit.backbones.safety import ALLOWED_KEYS
 from adapterkit.backbones.tensors import as_float32, write_safetensors
-from adapterkit.runs.atomic import atomic_directory, write_json
+from adapterkit.runs.atomic import atomic_directory, disk_errors, write_json
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -49,24 +49,40 @@ def save_backbone(
     Raises:
         UserError: A value is not finite or overflows `dtype`, or the path cannot be written.
     """
-    target = Path(path)
+    with atomic_directory(path) as directory:
+        write_files(model, tokenizer, directory, card=card, dtype=dtype)
+
+
+def write_files(
+    model: RecursiveAdapterModel,
+    tokenizer: Any,
+    directory: Path,
+    *,
+    card: Mapping[str, Any],
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write a backbone's files into an existing folder; arguments as for `save_backbone`.
+
+    Raises:
+        UserError: A value is not finite or overflows `dtype`, or the disk refuses.
+    """
     tensors = _stored(canonical_tensors(model), dtype)
     adapter = _stored(layerwise_tensors(model), dtype)
-    loaded = as_float32(target / WEIGHTS_FILE, {**tensors, **adapter})
+    loaded = as_float32(directory / WEIGHTS_FILE, {**tensors, **adapter})
     full_card = {**card, "schema": SCHEMA, "fingerprint": fingerprint_of(model.config, loaded)}
-    with atomic_directory(target) as directory:
-        write_json(directory / CONFIG_FILE, config_dict(model.config))
-        write_safetensors(directory / WEIGHTS_FILE, tensors)
-        if has_layerwise(model):
-            write_layerwise(model, directory / LAYERWISE_FOLDER, dtype)
+    write_json(directory / CONFIG_FILE, config_dict(model.config))
+    write_safetensors(directory / WEIGHTS_FILE, tensors)
+    if has_layerwise(model):
+        write_layerwise(model, directory / LAYERWISE_FOLDER, dtype)
+    with disk_errors(directory):
         tokenizer.save_pretrained(str(directory))
-        write_json(directory / CARD_FILE, full_card)
+    write_json(directory / CARD_FILE, full_card)
 
 
 def config_dict(config: RecursiveConfig) -> dict[str, Any]:
     """What ``config.json`` holds: the model's description, without adapters, heads or paths."""
     keys = (key for key in ALLOWED_KEYS[config.model_type] if hasattr(config, key))
-    labels = ("id2label", "label2id", "problem_type")
+    labels = ("architectures", "id2label", "label2id", "problem_type")
     return {
         "model_type": config.model_type,
         "architectures": ["RecursiveModel"],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +43,15 @@ def load_tokenizer(directory: Path, vocab_size: int) -> Any:
         UserError: There are no tokenizer files, they cannot be read, name a class that is not
             allowed, or do not fit the backbone.
     """
-    class_name = _class_of(directory)
+    class_name, options = _class_of(directory)
     try:
-        tokenizer = getattr(transformers, class_name).from_pretrained(
-            str(directory), local_files_only=True, trust_remote_code=False
-        )
+        # transformers is shown the allowed files only: it would read config.json as well.
+        with tempfile.TemporaryDirectory() as copied:
+            for name in _present(directory):
+                shutil.copyfile(directory / name, Path(copied, name))
+            tokenizer = getattr(transformers, class_name).from_pretrained(
+                copied, local_files_only=True, trust_remote_code=False, **options
+            )
     # The tokenizers library raises bare Exception for files it cannot parse.
     except Exception as error:
         raise UserError(
@@ -54,6 +60,7 @@ def load_tokenizer(directory: Path, vocab_size: int) -> Any:
             found=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
             allowed=TOKENIZER_FILES,
         ) from error
+    tokenizer.name_or_path = str(directory)
     highest = max(tokenizer.get_vocab().values(), default=-1)
     if highest >= vocab_size:
         raise UserError(
@@ -65,8 +72,13 @@ def load_tokenizer(directory: Path, vocab_size: int) -> Any:
     return tokenizer
 
 
-def _class_of(directory: Path) -> str:
-    names = {name for name in TOKENIZER_FILES if (directory / name).is_file()}
+def _present(directory: Path) -> list[str]:
+    return [name for name in TOKENIZER_FILES if (directory / name).is_file()]
+
+
+def _class_of(directory: Path) -> tuple[str, dict[str, Any]]:
+    """The class to use, and what the files do not say about it."""
+    names = set(_present(directory))
     config: dict[str, Any] = {}
     if "tokenizer_config.json" in names:
         config = read_json(directory / "tokenizer_config.json")
@@ -95,4 +107,15 @@ def _class_of(directory: Path) -> str:
             found=repr(named)[:100],
             allowed=sorted(TOKENIZER_CLASSES),
         )
-    return TOKENIZER_CLASSES[named]
+    bare_vocabulary = "vocab.txt" in names and not names & {
+        "tokenizer.json",
+        "tokenizer_config.json",
+    }
+    options = {"do_lower_case": not _is_cased(directory / "vocab.txt")} if bare_vocabulary else {}
+    return TOKENIZER_CLASSES[named], options
+
+
+def _is_cased(vocabulary: Path) -> bool:
+    """Whether a BERT vocabulary has words with capitals, special tokens aside."""
+    words = vocabulary.read_text(encoding="utf-8", errors="replace").splitlines()
+    return any(word != word.lower() for word in words if not word.startswith("["))

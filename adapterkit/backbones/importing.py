@@ -1,0 +1,90 @@
+"""Importing published checkpoints as backbone folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from adapterkit.backbones.building import build_model
+from adapterkit.backbones.converting import Converted, convert
+from adapterkit.backbones.foreign_heads import Head
+from adapterkit.backbones.safety import read_json
+from adapterkit.backbones.saving import CONFIG_FILE, write_files
+from adapterkit.backbones.sources import locate
+from adapterkit.backbones.static import HEAD_FILE
+from adapterkit.backbones.tensors import write_safetensors
+from adapterkit.backbones.tokenizer import load_tokenizer
+from adapterkit.runs.atomic import atomic_directory, ensure_writable, write_json
+from adapterkit.runs.errors import UserError
+from adapterkit.runs.hashing import sha256_file
+
+
+def import_checkpoint(
+    source: str | Path, destination: str | Path, *, tokenizer: str | Path | None = None
+) -> tuple[str, ...]:
+    """Write a published MiniALBERT or ALBERT checkpoint as a backbone folder.
+
+    Base, masked-LM, token and sequence classification checkpoints are read, as safetensors or as a
+    pickle (without running code of the checkpoint's). A head is kept beside the backbone; see
+    `static.load_static`.
+
+    Args:
+        source: A folder or a hub id.
+        destination: A folder that does not exist yet, or is empty. It appears whole or not at all.
+        tokenizer: A folder with tokenizer files, where `source` has none.
+
+    Returns:
+        Notes on what was left out or decided.
+
+    Raises:
+        UserError: The checkpoint is damaged, foreign or unsafe, or the destination is taken.
+    """
+    ensure_writable(destination)
+    located = locate(source)
+    if read_json(located.path / CONFIG_FILE).get("model_type") == "recursive_albert":
+        raise UserError(
+            "This is a backbone folder already.",
+            where=str(located.path),
+            hint="name it as it is; there is nothing to import",
+        )
+    converted = convert(located.path, drop_auto_map=True)
+    notes = (*_auto_map_note(located.path), *converted.notes)
+    words = load_tokenizer(
+        located.path if tokenizer is None else Path(tokenizer), converted.config.vocab_size
+    )
+    model = build_model(converted.config, converted.tensors, converted.layerwise)
+    name = located.id if located.id == str(source) and "/" in located.id else located.path.name
+    with atomic_directory(destination) as directory:
+        write_files(model, words, directory, card=_card(Path(name), converted, notes))
+        if converted.head is not None:
+            _write_head(directory, converted.head)
+    return notes
+
+
+def _card(name: Path, converted: Converted, notes: tuple[str, ...]) -> dict[str, Any]:
+    shown = str(name) if not name.is_absolute() else name.name
+    return {
+        "name": shown,
+        "imported_from": {
+            "source": shown,
+            "file": converted.weights.name,
+            "sha256": sha256_file(converted.weights),
+        },
+        "notes": list(notes),
+    }
+
+
+def _auto_map_note(directory: Path) -> tuple[str, ...]:
+    if "auto_map" in read_json(directory / CONFIG_FILE):
+        return ("The checkpoint's auto_map was left out: none of its code is run or kept.",)
+    return ()
+
+
+def _write_head(directory: Path, head: Head) -> None:
+    write_safetensors(directory / HEAD_FILE, head.tensors)
+    config = read_json(directory / CONFIG_FILE)
+    config["architectures"] = [head.class_name]
+    if head.labels:
+        config["id2label"] = {str(i): label for i, label in enumerate(head.labels)}
+        config["label2id"] = {label: i for i, label in enumerate(head.labels)}
+    write_json(directory / CONFIG_FILE, config)

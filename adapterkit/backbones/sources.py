@@ -1,0 +1,78 @@
+"""Where a backbone is: bundled, in a folder, or on the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from adapterkit.backbones.hub import PUBLISHED, fetch
+from adapterkit.runs.errors import UserError, nearest
+
+BUNDLED = "bundled"
+"""The backbone that ships inside the package."""
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+@dataclass(frozen=True)
+class Located:
+    """A backbone's folder.
+
+    Attributes:
+        id: What names it, and finds it again.
+        path: The folder.
+    """
+
+    id: str
+    path: Path
+
+
+def locate(source: str | Path) -> Located:
+    """Find the folder of a backbone, fetching it if it is on the hub.
+
+    Args:
+        source: ``"bundled"``, a folder, or a hub id (``owner/name``).
+
+    Raises:
+        UserError: There is no such backbone, or it cannot be fetched.
+    """
+    if source == BUNDLED:
+        return Located(BUNDLED, _bundled())
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return Located(str(path.resolve()), path.resolve())
+    if path.exists():
+        raise UserError(
+            "A backbone is a folder, not a file.",
+            where=str(path),
+            hint=f"name the folder: {path.parent}",
+        )
+    if isinstance(source, str) and _HUB_ID.fullmatch(source):
+        return Located(source, fetch(source))
+    beside = [BUNDLED, *PUBLISHED, *_folders_beside(path)]
+    meant = nearest(str(source), beside)
+    raise UserError(
+        "There is no such backbone.",
+        found=str(source),
+        allowed="'bundled', a folder, or a hub id (owner/name)",
+        hint=f"did you mean {meant!r}?" if meant else None,
+    )
+
+
+def _bundled() -> Path:
+    path = Path(__file__).parent / BUNDLED
+    if not (path / "config.json").is_file():
+        raise UserError(
+            "This installation of adapterkit lacks the bundled backbone.",
+            where=str(path),
+            hint="install adapterkit again, or name a folder",
+        )
+    return path
+
+
+def _folders_beside(path: Path) -> list[str]:
+    parent = path.parent
+    if not parent.is_dir():
+        return []
+    return [str(parent / child.name) for child in parent.iterdir() if child.is_dir()]
