@@ -1,1 +1,1 @@
-"""Commands: arguments in, words out."""
+"""The command line: arguments in, words out; one small module a verb."""

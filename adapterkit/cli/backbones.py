@@ -1,0 +1,120 @@
+"""``adapterkit backbones``: what can be adapted, and getting it in and out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from adapterkit.cli import options, output
+
+if TYPE_CHECKING:
+    from adapterkit.backbones.loading import Backbone
+
+app = typer.Typer(
+    help="List, show, import, export and fingerprint backbones.", no_args_is_help=True
+)
+
+Source = Annotated[
+    str, typer.Argument(metavar="BACKBONE", help="'bundled', or a folder that `import` wrote.")
+]
+Foreign = Annotated[
+    str, typer.Argument(metavar="SOURCE", help="A MiniALBERT checkpoint: a folder or a hub id.")
+]
+Target = Annotated[
+    Path, typer.Argument(metavar="DIR", help="The folder to write; it must not exist yet.")
+]
+
+
+@app.command("list")
+def list_backbones(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="DIR", help="Also list the backbones in this folder."),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """List the built-in backbone, and those in a folder."""
+    from adapterkit.backbones.loading import load_backbone
+
+    sources = ["bundled"]
+    if folder is not None:
+        sources += sorted(str(config.parent) for config in folder.glob("*/config.json"))
+    with output.clear_stdout(json):
+        found = [_facts(load_backbone(source)) for source in sources]
+    if json:
+        output.print_json({"backbones": found})
+        return
+    columns = ("id", "steps", "hidden_size", "parameters", "layerwise", "fingerprint")
+    output.print_table(columns, [[facts[name] for name in columns] for facts in found])
+
+
+@app.command("show")
+def show(backbone: Source = "bundled", json: options.Json = False) -> None:
+    """Show a backbone's shape, size and origin."""
+    from adapterkit.backbones.loading import load_backbone
+
+    with output.clear_stdout(json):
+        facts = _facts(load_backbone(backbone))
+    if json:
+        output.print_json(facts)
+    else:
+        output.print_facts(facts.items())
+
+
+@app.command("import")
+def import_backbone(source: Foreign, directory: Target, json: options.Json = False) -> None:
+    """Read a published MiniALBERT checkpoint and write it as a backbone folder."""
+    from adapterkit.backbones.importing import import_checkpoint
+    from adapterkit.backbones.loading import load_backbone
+
+    with output.clear_stdout(json):
+        import_checkpoint(source, directory)
+        facts = _facts(load_backbone(directory))
+    if json:
+        output.print_json(facts)
+        return
+    output.print_facts(facts.items())
+    typer.echo(f"Next: adapterkit tune --task bc5cdr --mode adapter --backbone {directory}")
+
+
+@app.command("export")
+def export(backbone: Source, directory: Target, json: options.Json = False) -> None:
+    """Write a backbone as a plain ALBERT folder that stock transformers loads."""
+    from adapterkit.backbones.exporting import export_albert
+    from adapterkit.backbones.loading import load_backbone
+
+    with output.clear_stdout(json):
+        export_albert(load_backbone(backbone), directory)
+    if json:
+        output.print_json({"path": directory})
+    else:
+        typer.echo(f"Written: {directory}")
+
+
+@app.command("fingerprint")
+def fingerprint(backbone: Source = "bundled", json: options.Json = False) -> None:
+    """Print the fingerprint of what a backbone computes."""
+    from adapterkit.backbones.loading import load_backbone
+
+    with output.clear_stdout(json):
+        found = load_backbone(backbone)
+    if json:
+        output.print_json({"id": found.id, "fingerprint": found.fingerprint})
+    else:
+        typer.echo(found.fingerprint)
+
+
+def _facts(backbone: Backbone) -> dict[str, Any]:
+    # A tied block is one Parameter object, which `parameters` yields once.
+    return {
+        "id": backbone.id,
+        "steps": backbone.steps,
+        "hidden_size": backbone.hidden_size,
+        "vocabulary": backbone.model.config.vocab_size,
+        "parameters": sum(parameter.numel() for parameter in backbone.model.parameters()),
+        "layerwise": backbone.has_layerwise,
+        "fingerprint": backbone.fingerprint,
+        "path": str(backbone.path) if backbone.path else None,
+    }

@@ -1,0 +1,95 @@
+"""The ``adapterkit`` command: collects the verbs and turns outcomes into exit statuses."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from adapterkit.cli import backbones, doctor, evaluate, plan, predict, tasks, tune
+from adapterkit.runs.errors import UserError
+
+_HELP = """Adapt compact recursive language models, one recursion step at a time.
+
+A first run, on the built-in model and sample:
+
+  adapterkit tune --task bc5cdr --mode adapter
+"""
+
+_ORDER = ("tune", "evaluate", "predict", "plan", "tasks", "backbones", "doctor")
+
+
+class _Verbs(TyperGroup):
+    """The verbs in the order they are used; typer would put groups behind commands."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=_ORDER.index)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            # typer turns it into exit status 130 and drops what it has to say.
+            typer.echo(str(stop) or "Interrupted.", err=True)
+            raise
+
+
+# Plain help: formatting it with rich would double the time until it appears.
+app = typer.Typer(
+    name="adapterkit",
+    cls=_Verbs,
+    help=_HELP,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+app.command("tune")(tune.tune)
+app.command("evaluate")(evaluate.evaluate)
+app.command("predict")(predict.predict)
+app.add_typer(plan.app, name="plan")
+app.add_typer(tasks.app, name="tasks")
+app.add_typer(backbones.app, name="backbones")
+app.command("doctor")(doctor.doctor)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from adapterkit import __version__
+
+        typer.echo(f"adapterkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and leave."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave with its exit status.
+
+    Args:
+        arguments: Arguments without the program's name; those of the process by default.
+
+    Raises:
+        SystemExit: Always: 0 after success, 2 after the user's mistake, 130 after Ctrl-C.
+    """
+    try:
+        app(args=list(sys.argv[1:] if arguments is None else arguments), prog_name="adapterkit")
+    except UserError as error:
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

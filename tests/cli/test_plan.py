@@ -1,0 +1,66 @@
+import pytest
+
+
+def test_check_prints_the_plan_as_understood(cli, tiny_backbone):
+    checked = cli("plan", "check", "1-2:adapter rest:frozen", "--backbone", tiny_backbone)
+    assert checked.status == 0, checked.stderr
+    assert checked.stdout.splitlines()[0] == "0:frozen 1-2:adapter(seq_bn) 3:frozen"
+    assert "4 steps, 0 to 3" in checked.stdout
+
+
+def test_the_three_ways_to_give_a_plan_agree(cli, tiny_backbone, tmp_path):
+    (tmp_path / "plan.yaml").write_text("plan:\n  0-1: frozen\n  2-3: adapter\n")
+    ways = (
+        ["0-1:frozen 2-3:adapter"],
+        ["--plan", "0-1:frozen 2-3:adapter"],
+        ["--plan", tmp_path / "plan.yaml"],
+        [tmp_path / "plan.yaml"],
+        ["--mode", "adapter", "--steps", "2-3"],
+    )
+    found = [
+        cli("plan", "check", *way, "--backbone", tiny_backbone, "--json").json["steps"]
+        for way in ways
+    ]
+    assert found == [["frozen", "frozen", "adapter(seq_bn)", "adapter(seq_bn)"]] * len(ways)
+
+
+@pytest.mark.parametrize("verb", ["show", "check"])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["0-9:adapter"], "0"),
+        (["0-1:frozen 1-3:adapter"], "1"),
+        (["--mode", "adaptor"], "adapter"),
+        (["--mode", "adapter", "--steps", "4"], "4"),
+        (["--mode", "layerwise"], "layer-wise"),
+        (["--mode", "adapter", "--plan", "all:full"], "exclude"),
+        (["all:full", "--plan", "all:full"], "twice"),
+        ([], "--mode"),
+    ],
+)
+def test_plans_that_do_not_fit_are_explained(cli, tiny_backbone, verb, arguments, words):
+    outcome = cli("plan", verb, *arguments, "--backbone", tiny_backbone)
+    assert outcome.status == 2, outcome.stdout
+    assert words in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+    assert outcome.stdout == ""
+
+
+def test_show_counts_what_learns(cli, tiny_backbone):
+    arguments = ["plan", "show", "--mode", "adapter(seq_bn,r=4)", "--steps", "2-3"]
+    shown = cli(*arguments, "--backbone", tiny_backbone, "--json").json
+    hidden, reduction = 32, 4
+    units = hidden // reduction
+    one_step = 2 * hidden * units + units + hidden
+    assert shown["ledger"]["task"] == shown["ledger"]["trainable"] == 2 * one_step
+    assert [row["trainable"] for row in shown["rows"]] == [0, 0, one_step, one_step]
+    printed = cli(*arguments, "--backbone", tiny_backbone)
+    assert printed.status == 0
+    assert f"{2 * one_step:,}" in printed.stdout
+
+
+def test_show_counts_the_head_of_a_task(cli, tiny_backbone):
+    arguments = ["plan", "show", "--mode", "head", "--backbone", tiny_backbone, "--json"]
+    assert cli(*arguments).json["ledger"]["trainable"] == 0
+    shown = cli(*arguments, "--task", "bc5cdr").json
+    assert shown["ledger"]["head"] == shown["ledger"]["trainable"] == 32 * 5 + 5
