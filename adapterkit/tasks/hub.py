@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import socket
 import threading
 import urllib.parse
@@ -63,12 +64,15 @@ def is_reachable(timeout: float = 2.0) -> bool:
     Resolving names can block for longer than any socket time-out, so this runs in a thread that
     is left behind when time is up.
     """
-    answered = threading.Event()
-    threading.Thread(target=_connect, args=(timeout, answered), daemon=True).start()
-    return answered.wait(timeout)
+    outcome: queue.Queue[bool] = queue.Queue()
+    threading.Thread(target=lambda: outcome.put(_connects(timeout)), daemon=True).start()
+    try:
+        return outcome.get(timeout=timeout)
+    except queue.Empty:
+        return False
 
 
-def _connect(timeout: float, answered: threading.Event) -> None:
+def _connects(timeout: float) -> bool:
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
     scheme = urllib.parse.urlsplit(endpoint).scheme
     proxy = urllib.request.getproxies().get(scheme)
@@ -76,9 +80,9 @@ def _connect(timeout: float, answered: threading.Event) -> None:
     port = address.port or (80 if address.scheme == "http" else 443)
     try:
         with socket.create_connection((address.hostname or "", port), timeout=timeout):
-            answered.set()
+            return True
     except OSError:
-        return
+        return False
 
 
 def _cached(hub: HubSource, file: str) -> Path | None:

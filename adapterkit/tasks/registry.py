@@ -136,7 +136,10 @@ def _validate(values: dict[str, Any], lines: Mapping[_Location, int], path: Path
     try:
         return TaskConfig.model_validate(values)
     except ValidationError as error:
-        problems = error.errors(include_url=False)
+        # A misspelt key first: it often is the one that is missing as well.
+        problems = sorted(
+            error.errors(include_url=False), key=lambda found: found["type"] != "extra_forbidden"
+        )
         described = [_describe(problem, lines) for problem in problems]
         place, found, allowed, hint = described[0]
         rest = [f"{other[0]}: {other[1]}" for other in described[1:]]
