@@ -155,7 +155,7 @@ class StepPlan:
             rest = FROZEN
         check_steps(str(self), named, rest is not None, total)
         by_step = {step: a.choice for a in self.assignments for step in a.steps or ()}
-        return tuple(by_step[step] if step in by_step else rest or FROZEN for step in range(total))
+        return tuple(by_step.get(step, rest or FROZEN) for step in range(total))
 
     def for_steps(self, total: int) -> StepPlan:
         """The same plan with every one of `total` steps named; `head` stays `head`."""

@@ -24,11 +24,11 @@ class LayerwiseMechanism(Mechanism):
     def learning(self, model: RecursiveAdapterModel, site: Site) -> Iterator[nn.Parameter]:
         """The parameters of the layer-wise adapters at the site's steps."""
         from adapterkit.backbones.layerwise import LAYERWISE
-        from adapterkit.plans.parts import adapter_modules
+        from adapterkit.plans.parts import adapter_modules, encoder_of
 
         for step in site.steps:
             for module in adapter_modules(model, LAYERWISE, step):
                 yield from module.parameters()
-        embedding_adapter = model.albert.encoder.embedding_adapter
+        embedding_adapter = encoder_of(model).embedding_adapter
         if 0 in site.steps and embedding_adapter is not None:
             yield from embedding_adapter.parameters()

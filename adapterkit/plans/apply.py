@@ -1,0 +1,179 @@
+"""Applying a plan to a model: what it adds, what learns, what is active."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import torch
+from adapters import AdapterConfig, AdapterSetup, Stack
+from adapters.configuration import ReftConfig
+from torch import nn
+
+from adapterkit.backbones.adapter_model import RecursiveAdapterModel
+from adapterkit.backbones.layerwise import LAYERWISE
+from adapterkit.plans.applied import AppliedPlan
+from adapterkit.plans.layout import block_layout
+from adapterkit.plans.mechanism import Site
+from adapterkit.plans.parts import adapter_names_of, has_layerwise
+from adapterkit.plans.stacking import members, stands_before
+from adapterkit.plans.step_plan import StepPlan
+from adapterkit.plans.task_adapter import check_task_adapter, task_adapter_config
+from adapterkit.runs.errors import UserError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_RESERVED = ("adapters", "head", "heads", LAYERWISE)
+
+
+def apply_plan(
+    model: RecursiveAdapterModel, plan: StepPlan, *, name: str, seed: int = 0
+) -> AppliedPlan:
+    """Add what `plan` asks for, make exactly that learn, and activate it.
+
+    Everything else is frozen. The task head called `name`, or else the active one, learns too; it
+    may be added before or after.
+
+    Args:
+        model: The backbone. It is changed.
+        plan: What adapts each recursion step.
+        name: Name of the task adapter. A plan with several adapters adds ``name``, ``name-2``, ...
+        seed: Makes the new weights; the random state outside is left as it was.
+
+    Raises:
+        UserError: The plan does not fit the model, or the name cannot be used.
+    """
+    total = model.config.num_hidden_layers
+    plan.check(total, has_layerwise(model))
+    resolved = plan.for_steps(total)
+    sites = plan_sites(resolved, total, name)
+    _check_sites(model, sites, name)
+    _untie(model, sites)
+    _add_weights(model, sites, seed)
+    applied = AppliedPlan(model, resolved, name, sites, _active_order(model, sites))
+    _set_learning(applied)
+    activate(applied)
+    return applied
+
+
+def activate(applied: AppliedPlan) -> None:
+    """Make the adapters of `applied`, and no others, active in its model."""
+    if not applied.active:
+        applied.model.set_active_adapters(None)
+        return
+    stack = Stack(*applied.active)
+    # Inside the setup AdapterHub does not warn that no adapter is active yet.
+    with AdapterSetup(stack):
+        applied.model.set_active_adapters(stack)
+    if applied.head is not None:
+        applied.model.active_head = applied.head
+
+
+def plan_sites(plan: StepPlan, total: int, name: str) -> tuple[Site, ...]:
+    """The different choices of a plan with their steps and adapters, by first step."""
+    choices = plan.resolve(total)
+    sites: list[Site] = []
+    adapters = 0
+    for choice in dict.fromkeys(choices):
+        steps = tuple(step for step, other in enumerate(choices) if other == choice)
+        adapter = None
+        if choice.definition.takes_config:
+            adapters += 1
+            adapter = name if adapters == 1 else f"{name}-{adapters}"
+        sites.append(Site(choice, steps, adapter))
+    return tuple(sites)
+
+
+def check_name(model: RecursiveAdapterModel, name: str) -> None:
+    """Check that an adapter may have this name.
+
+    Raises:
+        UserError: The name is taken, or AdapterHub or the file system cannot hold it.
+    """
+    if name in adapter_names_of(model):
+        raise UserError(
+            f"The model has an adapter {name!r} already.",
+            allowed="a name of its own for each adapter",
+            hint="load or add it under another name",
+        )
+    # AdapterHub keeps adapters in ModuleDicts, which cannot hold names of their own attributes.
+    if not _NAME.fullmatch(name) or name in _RESERVED or hasattr(nn.ModuleDict(), name):
+        raise UserError(
+            f"An adapter cannot be called {name!r}.",
+            allowed="letters, digits, - and _, and no name that PyTorch or AdapterHub reserves",
+            hint=f"call it {re.sub('[^A-Za-z0-9_-]', '_', name).strip('_-') or 'task'}-task",
+        )
+
+
+def _check_sites(model: RecursiveAdapterModel, sites: Sequence[Site], name: str) -> None:
+    check_name(model, name)
+    for site in sites:
+        if site.adapter is not None:
+            check_name(model, site.adapter)
+            check_task_adapter(model, site)
+    reft = [site for site in sites if any(isinstance(c, ReftConfig) for c in _members(model, site))]
+    if len(reft) > 1:
+        raise UserError(
+            "A plan can have only one ReFT configuration: AdapterHub applies one at a time.",
+            found=", ".join(str(site.choice) for site in reft),
+            hint="use the same options at all its steps, or another adapter at some of them",
+        )
+
+
+def _members(model: RecursiveAdapterModel, site: Site) -> list[AdapterConfig]:
+    if site.adapter is None:
+        return []
+    total = model.config.num_hidden_layers
+    return members(task_adapter_config(site.choice, site.steps, total, has_layerwise(model)))
+
+
+def _untie(model: RecursiveAdapterModel, sites: Sequence[Site]) -> None:
+    config = model.config
+    total = config.num_hidden_layers
+    groups = [g for s in sites for g in s.choice.definition.own_blocks(s.steps, total)]
+    layout = block_layout(config.block_of_step, groups)
+    if layout == config.block_of_step:
+        return
+    if config.own_parameters:
+        raise UserError(
+            "An adapter is merged into the backbone's weights.",
+            found=", ".join(config.own_parameters),
+            hint="undo it with model.reset_adapter() before blocks are untied",
+        )
+    model.set_blocks(layout)
+
+
+def _add_weights(model: RecursiveAdapterModel, sites: Sequence[Site], seed: int) -> None:
+    device = model.device
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        for site in sites:
+            site.choice.definition.add(model, site)
+    model.to(device)
+
+
+def _active_order(model: RecursiveAdapterModel, sites: Sequence[Site]) -> tuple[str, ...]:
+    before: list[str] = []
+    after: list[str] = []
+    for site in sites:
+        if site.adapter is None:
+            continue
+        parts = _members(model, site)
+        if any(isinstance(part, ReftConfig) for part in parts):
+            before.insert(0, site.adapter)
+        elif any(stands_before(part) for part in parts):
+            before.append(site.adapter)
+        else:
+            after.append(site.adapter)
+    return (*before, *((LAYERWISE,) if has_layerwise(model) else ()), *after)
+
+
+def _set_learning(applied: AppliedPlan) -> None:
+    model = applied.model
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    for site in applied.sites:
+        for parameter in site.choice.definition.learning(model, site):
+            parameter.requires_grad_(True)
+    if applied.head is not None:
+        model.heads[applied.head].requires_grad_(True)

@@ -1,0 +1,171 @@
+"""Counting parameters and bytes from storage: what is shared is counted once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from adapterkit.backbones.layerwise import LAYERWISE
+from adapterkit.plans.applied import AppliedPlan
+from adapterkit.plans.parts import (
+    BACKBONE,
+    EMBEDDING_ADAPTER,
+    HEADS,
+    adapter_of,
+    steps_by_storage,
+    stored_tensors,
+)
+from adapterkit.plans.shipped import shipped_tensors
+
+
+@dataclass(frozen=True)
+class StepRow:
+    """What one recursion step has to itself.
+
+    Args:
+        step: The step.
+        mechanism: What adapts it.
+        learns: What learns there, in words.
+        trainable: Parameters that learn and that no other step uses.
+        shipped_bytes: Bytes shipped that no other step uses.
+    """
+
+    step: int
+    mechanism: str
+    learns: str
+    trainable: int
+    shipped_bytes: int
+
+
+@dataclass(frozen=True)
+class SharedRow:
+    """What several steps share, or no step owns.
+
+    Args:
+        part: What it is: ``block``, ``adapter NAME``, ``embeddings`` or ``head``.
+        steps: The steps that share it; empty where no step owns it.
+        trainable: Parameters that learn.
+        shipped_bytes: Bytes shipped.
+    """
+
+    part: str
+    steps: tuple[int, ...]
+    trainable: int
+    shipped_bytes: int
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Parameters and bytes of an adapted model, each stored tensor once.
+
+    Args:
+        backbone: Parameters of embeddings, projection, block copies and pooler.
+        layerwise: Parameters of the pretrained layer-wise adapters, the one behind the embeddings
+            included.
+        task: Parameters (and saved buffers) of the plan's task adapters.
+        head: Parameters of the task head.
+        trainable: Parameters that learn.
+        shipped_bytes: Bytes of the tensors that a saved result holds.
+        steps: What each step has to itself.
+        shared: What several steps share, or no step owns. Steps and shared rows add up to
+            `trainable` and `shipped_bytes`.
+    """
+
+    backbone: int
+    layerwise: int
+    task: int
+    head: int
+    trainable: int
+    shipped_bytes: int
+    steps: tuple[StepRow, ...]
+    shared: tuple[SharedRow, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The ledger as plain values, for ``run.json``."""
+        return asdict(self)
+
+
+def ledger(applied: AppliedPlan) -> Ledger:
+    """Count an adapted model."""
+    stored = stored_tensors(applied.model)
+    shipped = shipped_tensors(applied)
+    columns = {name: _column(applied, name) for name in stored}
+    steps, shared = _rows(applied, stored, shipped)
+    return Ledger(
+        **{
+            column: _count(t for name, t in stored.items() if columns[name] == column)
+            for column in ("backbone", "layerwise", "task", "head")
+        },
+        trainable=_count(t for t in stored.values() if t.requires_grad),
+        shipped_bytes=_bytes(shipped.values()),
+        steps=steps,
+        shared=shared,
+    )
+
+
+def _column(applied: AppliedPlan, name: str) -> str | None:
+    if name.startswith(HEADS):
+        return "head" if name.split(".")[1] == applied.head else None
+    adapter = adapter_of(applied.model, name)
+    if adapter == LAYERWISE or name.startswith(EMBEDDING_ADAPTER):
+        return "layerwise"
+    if adapter is not None:
+        return "task" if adapter in applied.adapter_names else None
+    return "backbone" if name.startswith(BACKBONE) else None
+
+
+def _rows(
+    applied: AppliedPlan,
+    stored: Mapping[str, torch.Tensor],
+    shipped: Mapping[str, torch.Tensor],
+) -> tuple[tuple[StepRow, ...], tuple[SharedRow, ...]]:
+    groups: dict[tuple[str, tuple[int, ...]], list[str]] = {}
+    used_by = steps_by_storage(applied.model)
+    for name, tensor in stored.items():
+        if tensor.requires_grad or name in shipped:
+            groups.setdefault(_owner(applied, name, used_by.get(name, ())), []).append(name)
+    own = {steps[0]: names for (part, steps), names in groups.items() if not part}
+    trainable = {n: _count([t] if t.requires_grad else []) for n, t in stored.items()}
+    sizes = {n: _bytes([t]) for n, t in shipped.items()}
+
+    def totals(names: Iterable[str]) -> tuple[int, int]:
+        names = list(names)
+        return sum(trainable[n] for n in names), sum(sizes.get(n, 0) for n in names)
+
+    choices = applied.plan.resolve(applied.model.config.num_hidden_layers)
+    rows = tuple(
+        StepRow(step, str(choice), choice.summary, *totals(own.get(step, ())))
+        for step, choice in enumerate(choices)
+    )
+    shared = tuple(
+        SharedRow(part, steps, *totals(names)) for (part, steps), names in groups.items() if part
+    )
+    return rows, shared
+
+
+def _owner(
+    applied: AppliedPlan, name: str, used_by: tuple[int, ...]
+) -> tuple[str, tuple[int, ...]]:
+    """The part and steps a tensor is listed under; no part means that one step owns it."""
+    if name.startswith(EMBEDDING_ADAPTER):
+        return "", (0,)
+    if len(used_by) == 1:
+        return "", used_by
+    if name.startswith(HEADS):
+        return "head", ()
+    adapter = adapter_of(applied.model, name)
+    for site in applied.sites:
+        if adapter is not None and site.adapter == adapter:
+            return (f"adapter {adapter}", site.steps) if len(site.steps) > 1 else ("", site.steps)
+    return ("block", used_by) if used_by else ("embeddings", ())
+
+
+def _count(tensors: Iterable[torch.Tensor]) -> int:
+    return sum(tensor.numel() for tensor in tensors)
+
+
+def _bytes(tensors: Iterable[torch.Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

@@ -1,0 +1,118 @@
+"""The parts of an adapted model: its block, layer-wise adapters, task adapters and heads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from adapters.loading import AdapterLoader
+from adapters.methods.bottleneck import BottleneckLayer
+from torch import nn
+
+from adapterkit.backbones.adapter_model import RecursiveAdapterModel
+from adapterkit.backbones.canonical import STEP_PREFIX
+from adapterkit.backbones.encoder import RecursiveEncoder
+from adapterkit.backbones.layerwise import LAYERWISE
+from adapterkit.backbones.tying import BLOCK_PARAMETERS
+
+BACKBONE, EMBEDDING_ADAPTER, HEADS = "albert.", "albert.encoder.embedding_adapter.", "heads."
+POOLER = "albert.pooler."
+
+_PREFIX_POOL = ".attention.prefix_tuning.pool."
+
+
+def has_layerwise(model: RecursiveAdapterModel) -> bool:
+    """Whether the backbone has pretrained layer-wise adapters."""
+    return LAYERWISE in model.adapters_config.adapters
+
+
+def encoder_of(model: RecursiveAdapterModel) -> RecursiveEncoder:
+    """The recursion inside a model."""
+    encoder: RecursiveEncoder = model.get_submodule("albert.encoder")
+    return encoder
+
+
+def stored_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Every parameter and saved buffer once, under the first of its names."""
+    seen: set[int] = set()
+    stored = {}
+    for name, tensor in _state(model).items():
+        key = tensor.data_ptr() or id(tensor)
+        if key not in seen:
+            seen.add(key)
+            stored[name] = tensor
+    return stored
+
+
+def adapter_names_of(model: RecursiveAdapterModel) -> list[str]:
+    """The names of all adapters, the layer-wise one included."""
+    return list(model.adapters_config.adapters)
+
+
+def belongs_to_adapter(model: RecursiveAdapterModel, tensor: str, adapter: str) -> bool:
+    """Whether the tensor of that name is one AdapterHub stores with `adapter`."""
+    return bool(AdapterLoader(model).filter_func(adapter)(tensor))
+
+
+def adapter_of(model: RecursiveAdapterModel, tensor: str) -> str | None:
+    """The adapter that the tensor of that name belongs to, if it belongs to one."""
+    for adapter in adapter_names_of(model):
+        if belongs_to_adapter(model, tensor, adapter):
+            return adapter
+    return None
+
+
+def adapter_parameters(model: RecursiveAdapterModel, adapter: str) -> Iterator[nn.Parameter]:
+    """The parameters of an adapter, those that its steps share included."""
+    for name, parameter in model.named_parameters():
+        if belongs_to_adapter(model, name, adapter):
+            yield parameter
+
+
+def adapter_modules(model: RecursiveAdapterModel, adapter: str, step: int) -> Iterator[nn.Module]:
+    """The bottlenecks of an adapter at one step."""
+    for slot in encoder_of(model).blocks()[step].modules():
+        if isinstance(slot, BottleneckLayer) and adapter in slot.adapters:
+            yield slot.adapters[adapter]
+
+
+def block_parameters(model: RecursiveAdapterModel, steps: Iterable[int]) -> Iterator[nn.Parameter]:
+    """The parameters of the transformer block at some steps, without adapters."""
+    blocks = encoder_of(model).blocks()
+    for step in steps:
+        for name in BLOCK_PARAMETERS:
+            yield blocks[step].get_parameter(name)
+
+
+def backbone_parameters(model: RecursiveAdapterModel) -> Iterator[nn.Parameter]:
+    """Everything pretrained: embeddings, projection, block and layer-wise adapters.
+
+    The pooler belongs to it only where a head reads it, because it gets no gradient elsewhere.
+    """
+    pooled = any(head.config.get("use_pooler") for head in model.heads.values())
+    for name, parameter in model.named_parameters():
+        if not name.startswith(BACKBONE) or (name.startswith(POOLER) and not pooled):
+            continue
+        if adapter_of(model, name) in (None, LAYERWISE):
+            yield parameter
+
+
+def steps_by_storage(model: RecursiveAdapterModel) -> dict[str, tuple[int, ...]]:
+    """For each stored tensor inside the recursion, the steps that use it."""
+    steps: dict[int, list[int]] = {}
+    for name, tensor in _state(model).items():
+        for step in range(model.config.num_hidden_layers):
+            if name.startswith(BACKBONE + STEP_PREFIX.format(step=step)):
+                steps.setdefault(tensor.data_ptr() or id(tensor), []).append(step)
+    return {
+        name: tuple(steps[key])
+        for name, tensor in stored_tensors(model).items()
+        if (key := tensor.data_ptr() or id(tensor)) in steps
+    }
+
+
+def _state(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Parameters and saved buffers by all their names."""
+    # Every layer refers to the one pool of prefixes, which is the base model's.
+    state: dict[str, torch.Tensor] = model.state_dict(keep_vars=True)
+    return {name: tensor for name, tensor in state.items() if _PREFIX_POOL not in name}

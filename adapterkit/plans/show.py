@@ -1,0 +1,61 @@
+"""What a plan would do, step by step, without training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from adapterkit.backbones.adapter_model import RecursiveAdapterModel
+from adapterkit.plans.apply import apply_plan
+from adapterkit.plans.ledger import Ledger, SharedRow, ledger
+from adapterkit.plans.step_plan import StepPlan
+
+_PREVIEW = "task"
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """One line of a plan's table.
+
+    Args:
+        steps: The step, the steps that share what the line counts, or empty.
+        mechanism: What adapts the step, or what is shared.
+        learns: What learns, in words.
+        trainable: Parameters that learn.
+        shipped_bytes: Bytes of a saved result.
+    """
+
+    steps: tuple[int, ...]
+    mechanism: str
+    learns: str
+    trainable: int
+    shipped_bytes: int
+
+
+def show_plan(model: RecursiveAdapterModel, plan: StepPlan) -> tuple[tuple[PlanRow, ...], Ledger]:
+    """Apply a plan and list what each step learns; the task head is not counted.
+
+    Args:
+        model: A backbone that is not needed afterwards: the plan is applied to it.
+        plan: The plan.
+
+    Returns:
+        One row for each step, then one for what several steps share or no step owns, and the
+        ledger. The rows add up to the ledger's totals.
+
+    Raises:
+        UserError: The plan does not fit the backbone.
+    """
+    counts = ledger(apply_plan(model, plan, name=_PREVIEW))
+    steps = [
+        PlanRow((row.step,), row.mechanism, row.learns, row.trainable, row.shipped_bytes)
+        for row in counts.steps
+    ]
+    shared = [
+        PlanRow(row.steps, row.part, _words(row), row.trainable, row.shipped_bytes)
+        for row in counts.shared
+    ]
+    return (*steps, *shared), counts
+
+
+def _words(row: SharedRow) -> str:
+    return "shared by these steps" if row.steps else "outside the recursion"
