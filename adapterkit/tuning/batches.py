@@ -1,0 +1,142 @@
+"""Batches cut by tokens, of windows of like length."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from adapterkit.tasks.config import TaskConfig
+from adapterkit.tasks.encoding import IGNORED, Encoded
+
+Features = dict[str, torch.Tensor]
+
+_POOL_BATCHES = 16
+
+
+class WindowDataset(Dataset[int]):
+    """The windows of a split; an item is its index, which `Collator` turns into tensors."""
+
+    def __init__(self, encoded: Encoded) -> None:
+        self.lengths = [len(window.input_ids) for window in encoded.windows]
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, index: int) -> int:
+        return index
+
+
+class TokenBatches(Sampler[list[int]]):
+    """Batches of at most `batch_tokens` word pieces, padding included.
+
+    Windows are shuffled, sorted by length within pools of about 16 batches, cut, and the batches
+    shuffled. Every epoch has the same number of batches, which resuming in mid-epoch relies on.
+
+    Args:
+        lengths: Word pieces of each window.
+        batch_tokens: Budget of a batch; a longer window is a batch of its own.
+        seed: Of the order.
+        epochs: Number of epochs that will be asked for.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_tokens: int, seed: int, epochs: int) -> None:
+        self._lengths, self._budget, self._seed = lengths, batch_tokens, seed
+        self.epoch = 0
+        self._count = max(len(self._cut(epoch)) for epoch in range(epochs))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[list[int]]:
+        rng = random.Random(f"{self._seed}/{self.epoch}/order")
+        batches = self._cut(self.epoch)
+        while len(batches) < self._count:
+            largest = max(range(len(batches)), key=lambda index: len(batches[index]))
+            batch = batches.pop(largest)
+            batches += [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
+        rng.shuffle(batches)
+        return iter(batches)
+
+    def _cut(self, epoch: int) -> list[list[int]]:
+        order = list(range(len(self._lengths)))
+        random.Random(f"{self._seed}/{epoch}/pools").shuffle(order)
+        batches: list[list[int]] = []
+        pool: list[int] = []
+        held = 0
+        for index in order:
+            pool.append(index)
+            held += self._lengths[index]
+            if held >= _POOL_BATCHES * self._budget:
+                batches += cut_by_tokens(pool, self._lengths, self._budget)
+                pool, held = [], 0
+        return batches + cut_by_tokens(pool, self._lengths, self._budget)
+
+
+def cut_by_tokens(
+    indices: Sequence[int], lengths: Sequence[int], batch_tokens: int
+) -> list[list[int]]:
+    """Cut windows, sorted by length, into batches of at most `batch_tokens` padded word pieces."""
+    batches: list[list[int]] = []
+    for index in sorted(indices, key=lambda i: (lengths[i], i)):
+        if batches and (len(batches[-1]) + 1) * lengths[index] <= batch_tokens:
+            batches[-1].append(index)
+        else:
+            batches.append([index])
+    return batches
+
+
+def padding_share(batches: Sequence[Sequence[int]], lengths: Sequence[int]) -> float:
+    """The share of word pieces in `batches` that are padding."""
+    padded = sum(len(batch) * max(lengths[i] for i in batch) for batch in batches)
+    return 1 - sum(lengths[i] for batch in batches for i in batch) / padded if padded else 0.0
+
+
+class Collator:
+    """Turns indices of windows into padded tensors.
+
+    ``input_ids`` and ``attention_mask`` are (batch, tokens); ``labels`` are (batch, tokens) of tag
+    ids for NER, (batch,) of class ids, or (batch, classes) of zeros and ones.
+    """
+
+    def __init__(self, task: TaskConfig, encoded: Encoded, pad_token_id: int) -> None:
+        self._task, self._encoded, self._pad = task, encoded, pad_token_id
+
+    def __call__(self, indices: Sequence[int]) -> Features:
+        windows = [self._encoded.windows[index] for index in indices]
+        width = max(len(window.input_ids) for window in windows)
+        lengths = torch.tensor([len(window.input_ids) for window in windows])
+        features = {
+            "input_ids": _padded([window.input_ids for window in windows], width, self._pad),
+            "attention_mask": (torch.arange(width)[None] < lengths[:, None]).long(),
+        }
+        if self._task.kind == "ner":
+            features["labels"] = _padded([window.labels for window in windows], width, IGNORED)
+        else:
+            features["labels"] = self._targets([window.example for window in windows])
+        return features
+
+    def _targets(self, examples: Sequence[int]) -> torch.Tensor:
+        targets = [self._encoded.targets[example] for example in examples]
+        if self._task.kind == "classification":
+            return torch.tensor([target[0] for target in targets])
+        hot = torch.zeros(len(targets), len(self._task.labels))
+        for row, target in enumerate(targets):
+            hot[row, list(target)] = 1.0
+        return hot
+
+
+class EpochLoader(DataLoader[int]):
+    """A data loader whose batch sampler is told the epoch."""
+
+    batch_sampler: TokenBatches
+
+    def set_epoch(self, epoch: int) -> None:
+        """Shuffle as in epoch `epoch`, counted from 0."""
+        self.batch_sampler.epoch = epoch
+
+
+def _padded(rows: Sequence[Sequence[int]], width: int, value: int) -> torch.Tensor:
+    return torch.tensor([[*row, *[value] * (width - len(row))] for row in rows])

@@ -1,0 +1,98 @@
+"""Predicting a split and scoring it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from adapterkit.backbones.adapter_model import RecursiveAdapterModel
+from adapterkit.runs.progress import Progress, Silence
+from adapterkit.tasks.config import TaskConfig
+from adapterkit.tasks.decoding import decode_classes, decode_ner
+from adapterkit.tasks.encoding import Encoded, Protocol, encode, scored_examples
+from adapterkit.tasks.examples import Example, NerExample, all_of
+from adapterkit.tasks.scoring import score
+from adapterkit.tuning.batches import Collator, WindowDataset, cut_by_tokens
+
+EVALUATION_TOKENS = 4096
+
+
+@dataclass(frozen=True)
+class EvaluationSplit:
+    """A split ready to be predicted.
+
+    Attributes:
+        task: The task.
+        examples: As they are scored; with protocol ``nlpie`` pieces stand as words.
+        encoded: What the model reads.
+        pad_token_id: What short windows are padded with.
+    """
+
+    task: TaskConfig
+    examples: tuple[Example, ...]
+    encoded: Encoded
+    pad_token_id: int
+
+
+def evaluation_split(
+    task: TaskConfig,
+    examples: Sequence[Example],
+    tokenizer: PreTrainedTokenizerFast,
+    max_length: int,
+    protocol: Protocol = "word",
+) -> EvaluationSplit:
+    """Encode a split to be predicted and scored."""
+    encoded = encode(task, examples, tokenizer, max_length, protocol)
+    scored = tuple(examples)
+    if task.kind == "ner":
+        scored = scored_examples(encoded, all_of(NerExample, examples), tokenizer)
+    return EvaluationSplit(task, scored, encoded, tokenizer.pad_token_id)
+
+
+def predict_logits(
+    model: RecursiveAdapterModel, split: EvaluationSplit, progress: Progress | None = None
+) -> list[np.ndarray]:
+    """The head's logits for every window, in the order of the windows.
+
+    Returns:
+        NER: arrays (word pieces of the window, tags); otherwise arrays (classes,).
+    """
+    progress = progress or Silence()
+    lengths = WindowDataset(split.encoded).lengths
+    collate = Collator(split.task, split.encoded, split.pad_token_id)
+    logits: list[np.ndarray] = [np.empty(0)] * len(lengths)
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        for batch in cut_by_tokens(range(len(lengths)), lengths, EVALUATION_TOKENS):
+            features = collate(batch)
+            output = model(
+                features["input_ids"].to(model.device),
+                attention_mask=features["attention_mask"].to(model.device),
+            ).logits
+            rows = output.float().cpu().numpy()
+            for index, row in zip(batch, rows, strict=True):
+                logits[index] = row[: lengths[index]] if split.task.kind == "ner" else row
+            progress.advance(len(batch))
+    model.train(was_training)
+    return logits
+
+
+def predict_split(
+    model: RecursiveAdapterModel, split: EvaluationSplit, progress: Progress | None = None
+) -> list[tuple[str, ...]]:
+    """What the model predicts: a tag a word, or the classes of each text."""
+    logits = predict_logits(model, split, progress)
+    if split.task.kind == "ner":
+        return decode_ner(split.encoded, all_of(NerExample, split.examples), logits, split.task)
+    return decode_classes(np.stack(logits), split.task)
+
+
+def score_split(split: EvaluationSplit, predictions: Sequence[tuple[str, ...]]) -> dict[str, Any]:
+    """Score predictions by the task's metric."""
+    return score(split.task, split.examples, predictions, split.encoded.protocol)

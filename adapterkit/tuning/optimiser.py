@@ -1,0 +1,42 @@
+"""Which learning rate each parameter gets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from adapterkit.plans.applied import AppliedPlan
+from adapterkit.plans.parts import stored_tensors
+from adapterkit.tuning.settings import Settings
+
+
+def parameter_groups(applied: AppliedPlan, settings: Settings) -> list[dict[str, Any]]:
+    """AdamW's parameter groups: each learning parameter once, with its mechanism's rate.
+
+    Matrices decay, vectors (biases, LayerNorms, scales) do not. What several mechanisms train has
+    the rate of the first.
+    """
+    families = _families(applied)
+    groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
+    for name, tensor in stored_tensors(applied.model).items():
+        if isinstance(tensor, nn.Parameter) and tensor.requires_grad:
+            family = "head" if name.startswith("heads.") else families[id(tensor)]
+            groups.setdefault((family, tensor.ndim > 1), []).append(tensor)
+    return [
+        {
+            "params": parameters,
+            "lr": settings.learning_rates[family],
+            "weight_decay": settings.weight_decay if decays else 0.0,
+            "family": family,
+        }
+        for (family, decays), parameters in sorted(groups.items(), key=lambda item: item[0])
+    ]
+
+
+def _families(applied: AppliedPlan) -> dict[int, str]:
+    families: dict[int, str] = {}
+    for site in applied.sites:
+        for parameter in site.choice.definition.learning(applied.model, site):
+            families.setdefault(id(parameter), site.choice.family)
+    return families

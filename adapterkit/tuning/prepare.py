@@ -1,0 +1,111 @@
+"""From a request to everything a run needs, before anything is written."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from adapterkit.backbones.loading import Backbone, load_backbone
+from adapterkit.plans.applied import AppliedPlan
+from adapterkit.plans.apply import apply_plan
+from adapterkit.plans.step_plan import StepPlan
+from adapterkit.runs.errors import UserError
+from adapterkit.runs.progress import Progress
+from adapterkit.tasks.config import TaskConfig
+from adapterkit.tasks.registry import load_task
+from adapterkit.tasks.sources import TaskData, load_data
+from adapterkit.tuning.evaluation import EvaluationSplit, evaluation_split
+from adapterkit.tuning.heads import add_head
+from adapterkit.tuning.request import Request
+from adapterkit.tuning.settings import Settings, resolve_settings
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All a run needs.
+
+    Attributes:
+        request: What was asked.
+        task: The task.
+        data: Its data; the training split as limited.
+        backbone: The backbone; its model has the plan and the head on it.
+        applied: The plan on the model.
+        settings: Resolved hyper-parameters.
+        splits: The encoded splits.
+    """
+
+    request: Request
+    task: TaskConfig
+    data: TaskData
+    backbone: Backbone
+    applied: AppliedPlan
+    settings: Settings
+    splits: dict[str, EvaluationSplit]
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """What a resumed run must find unchanged."""
+        return {
+            "backbone": self.backbone.fingerprint,
+            "data": dict(self.data.sha256),
+            "settings": self.settings.as_dict(),
+        }
+
+
+def prepare(request: Request, progress: Progress) -> Prepared:
+    """Load task, data and backbone, apply the plan, encode.
+
+    Raises:
+        UserError: If any of them is missing, damaged, or does not fit the others.
+    """
+    task = load_task(request.task)
+    plan = StepPlan.parse(request.plan)
+    _check_protocol(task, request)
+    progress.begin("reading data")
+    data = load_data(task, request.data)
+    progress.begin("loading the backbone")
+    backbone = load_backbone(request.backbone)
+    max_length = min(task.max_length, backbone.model.config.max_position_embeddings)
+    examples = dict(data.splits)
+    examples["train"] = examples["train"][: request.limit_train]
+    settings = resolve_settings(
+        len(examples["train"]),
+        max_length,
+        epochs=request.epochs,
+        learning_rate=request.learning_rate,
+        batch_tokens=request.batch_tokens,
+        patience=request.patience,
+    )
+    name = adapter_name(task)
+    applied = apply_plan(backbone.model, plan, name=name, seed=request.seed)
+    add_head(backbone.model, task, name, request.seed)
+    splits = {
+        split: evaluation_split(
+            task, examples[split], backbone.tokenizer, max_length, request.protocol
+        )
+        for split in examples
+    }
+    return Prepared(request, task, data, backbone, applied, settings, splits)
+
+
+def adapter_name(task: TaskConfig) -> str:
+    """The name of a task's adapter and head, in the characters AdapterHub can hold."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", task.name)
+
+
+def _check_protocol(task: TaskConfig, request: Request) -> None:
+    if request.protocol not in ("word", "nlpie"):
+        raise UserError(
+            "unknown protocol",
+            where="--protocol",
+            found=request.protocol,
+            allowed=("word", "nlpie"),
+        )
+    if request.protocol == "nlpie" and task.kind != "ner":
+        raise UserError(
+            "the protocol nlpie is one of scoring NER",
+            where="--protocol",
+            found=f"the {task.kind} task {task.name}",
+            allowed="word",
+        )

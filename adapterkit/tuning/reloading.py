@@ -1,0 +1,85 @@
+"""A finished run as a model again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from adapterkit.backbones.loading import Backbone, load_backbone
+from adapterkit.plans.applied import AppliedPlan
+from adapterkit.plans.loading import load_adapted
+from adapterkit.runs.directory import RunDirectory
+from adapterkit.runs.errors import UserError
+from adapterkit.runs.manifest import RunManifest
+from adapterkit.tasks.config import TaskConfig
+from adapterkit.tuning.run import Run
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A run whose model can predict.
+
+    Attributes:
+        manifest: Its ``run.json``.
+        task: The task as it was configured then.
+        backbone: The backbone; its model has the run's adapters and head, both active.
+        applied: The plan on the model.
+    """
+
+    manifest: RunManifest
+    task: TaskConfig
+    backbone: Backbone
+    applied: AppliedPlan
+
+    @property
+    def max_length(self) -> int:
+        """Word pieces a window."""
+        return int(self.manifest.hyperparameters["max_length"])
+
+
+def load_run(path: str | Path) -> LoadedRun:
+    """Load a run's backbone and put on it what the run learned.
+
+    Raises:
+        UserError: If the run is unfinished or damaged, or its backbone is gone or has changed.
+    """
+    directory = RunDirectory(Path(path))
+    manifest = Run.load(directory.path).manifest
+    task = _task(manifest, directory)
+    backbone = load_backbone(manifest.backbone.id)
+    if backbone.fingerprint != manifest.backbone.fingerprint:
+        raise UserError(
+            "the backbone is not the one the run was trained on",
+            where=f"{directory.manifest_path}: backbone {manifest.backbone.id}",
+            found=backbone.fingerprint,
+            allowed=manifest.backbone.fingerprint,
+            hint="restore that backbone, or tune again",
+        )
+    applied = load_adapted(backbone.model, directory.adapter_path)
+    backbone.model.active_head = applied.head
+    backbone.model.eval()
+    return LoadedRun(manifest, task, backbone, applied)
+
+
+def _task(manifest: RunManifest, directory: RunDirectory) -> TaskConfig:
+    config = (manifest.model_extra or {}).get("task_config")
+    try:
+        task = TaskConfig.model_validate(config)
+    except ValidationError as error:
+        raise UserError(
+            "the run's task configuration is damaged",
+            where=f"{directory.manifest_path}: task_config",
+            found=error.errors()[0]["msg"],
+            hint="restore run.json, or tune again",
+        ) from error
+    if task.output_names != manifest.labels:
+        raise UserError(
+            "the run's labels contradict its task",
+            where=f"{directory.manifest_path}: labels",
+            found=", ".join(manifest.labels),
+            allowed=", ".join(task.output_names),
+            hint="restore run.json, or tune again",
+        )
+    return task

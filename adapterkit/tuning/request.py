@@ -1,0 +1,93 @@
+"""What a run was asked to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from adapterkit.runs.errors import UserError
+from adapterkit.tasks.encoding import Protocol
+
+
+@dataclass(frozen=True)
+class Request:
+    """The arguments of a run, as the user gave them.
+
+    Attributes:
+        task: Name of a task, or the path of its YAML file.
+        plan: The plan in short form.
+        backbone: What `load_backbone` takes.
+        data: What `load_data` takes.
+        seed: Of everything random.
+        epochs: Or ``None`` for the default; likewise the next three.
+        learning_rate: Peak rate for everything that learns.
+        batch_tokens: Word pieces a batch, padding included.
+        patience: Epochs without a better dev score after which training stops.
+        limit_train: Train on the first so many examples.
+        protocol: How NER is scored.
+    """
+
+    task: str
+    plan: str
+    backbone: str = "bundled"
+    data: str = "auto"
+    seed: int = 0
+    epochs: int | None = None
+    learning_rate: float | None = None
+    batch_tokens: int | None = None
+    patience: int | None = None
+    limit_train: int | None = None
+    protocol: Protocol = "word"
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain JSON values, for ``state.json``."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Request:
+        """Read what `as_dict` wrote.
+
+        Raises:
+            UserError: If a field is missing or unknown.
+        """
+        known = {field.name for field in fields(cls)}
+        if known != values.keys():
+            raise UserError(
+                "the state of the run is damaged, or of another version",
+                where="state.json: request",
+                found=", ".join(sorted(known ^ values.keys())),
+                hint="start the run anew in another directory",
+            )
+        return cls(**values)
+
+    @property
+    def folder_name(self) -> str:
+        """A name for the run's folder: task, plan and seed."""
+        stem = re.sub(r"[^A-Za-z0-9]+", "-", f"{_stem(self.task)} {self.plan}").strip("-")
+        return f"{stem[:80].rstrip('-')}-s{self.seed}"
+
+
+def check_same(asked: Request, started: Request) -> None:
+    """Check that a resumed run is asked for what it was started with.
+
+    Raises:
+        UserError: If an argument differs; says which, and what it was.
+    """
+    now, then = asked.as_dict(), started.as_dict()
+    different = [name for name in now if now[name] != then[name]]
+    if different:
+        name = different[0]
+        option = {"learning_rate": "lr"}.get(name, name.replace("_", "-"))
+        raise UserError(
+            "the run to resume was started with other options",
+            where=f"--{option}",
+            found=str(now[name]),
+            allowed=str(then[name]),
+            hint="leave the option out, or start a new run in another directory",
+        )
+
+
+def _stem(task: str) -> str:
+    return re.sub(r"\.ya?ml$", "", task.replace("\\", "/").rpartition("/")[2])

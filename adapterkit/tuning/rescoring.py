@@ -1,0 +1,96 @@
+"""Scoring a finished run again, or on other data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from adapterkit.runs.errors import UserError
+from adapterkit.runs.progress import Progress, Silence
+from adapterkit.tasks.config import TaskConfig
+from adapterkit.tasks.registry import load_task
+from adapterkit.tasks.sources import SPLITS, load_data
+from adapterkit.tuning.evaluation import evaluation_split, predict_split, score_split
+from adapterkit.tuning.reloading import LoadedRun, load_run
+
+
+def evaluate_run(
+    run: str | Path,
+    task: str | None = None,
+    split: str = "test",
+    data: str | Path = "auto",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Score a run from its directory alone.
+
+    Args:
+        run: The run directory.
+        task: The task, by default the run's; another one must have the same labels.
+        split: ``train``, ``dev`` or ``test``.
+        data: As for `tune`; ``auto`` is where the run found its data.
+        progress: Told how it goes.
+
+    Returns:
+        ``task``, ``run``, ``split``, ``protocol``, ``data`` (source, location, sha256, examples,
+        and whether they are the run's own) and ``metrics``.
+
+    Raises:
+        UserError: If the run, its backbone or the data are missing, damaged or do not fit.
+    """
+    progress = progress or Silence()
+    if split not in SPLITS:
+        raise UserError("there is no such split", where="--split", found=split, allowed=SPLITS)
+    progress.begin("loading the run")
+    loaded = load_run(run)
+    config = loaded.task if task is None else _other_task(loaded, task)
+    source = _source(loaded, config, data)
+    found = load_data(config, source, (split,))
+    scored = evaluation_split(
+        config,
+        found.splits[split],
+        loaded.backbone.tokenizer,
+        loaded.max_length,
+        "nlpie" if loaded.manifest.protocol == "nlpie" else "word",
+    )
+    progress.begin(f"scoring {split}", len(scored.encoded.windows))
+    metrics = score_split(scored, predict_split(loaded.applied.model, scored, progress))
+    record = loaded.manifest.data.splits.get(split)
+    return {
+        "task": config.name,
+        "run": str(run),
+        "split": split,
+        "protocol": loaded.manifest.protocol,
+        "data": {
+            "source": found.source.kind,
+            "location": found.source.location,
+            "sha256": found.sha256[split],
+            "examples": len(scored.examples),
+            "same_as_run": record is not None and record.sha256 == found.sha256[split],
+        },
+        "metrics": metrics,
+        "notes": list(found.notes),
+    }
+
+
+def _other_task(loaded: LoadedRun, name: str) -> TaskConfig:
+    if name == loaded.task.name:
+        return loaded.task
+    task = load_task(name)
+    if task.kind != loaded.task.kind or task.labels != loaded.task.labels:
+        raise UserError(
+            "the run was trained for other labels",
+            where=f"--task {name}",
+            found=f"{task.kind}: {', '.join(task.labels)}",
+            allowed=f"{loaded.task.kind}: {', '.join(loaded.task.labels)}",
+        )
+    return task
+
+
+def _source(loaded: LoadedRun, task: TaskConfig, data: str | Path) -> str | Path:
+    """Where to look: for the run's own task, ``auto`` is the place the run found its data."""
+    if str(data) != "auto" or task.name != loaded.task.name:
+        return data
+    record = loaded.manifest.data
+    if record.source in ("sample", "hub"):
+        return record.source
+    return record.location if Path(record.location).is_dir() else "auto"

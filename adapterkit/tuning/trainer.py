@@ -1,0 +1,152 @@
+"""transformers' Trainer over token-budget batches, saving only what learns."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
+
+from adapterkit.plans.applied import AppliedPlan
+from adapterkit.runs.directory import RunDirectory
+from adapterkit.tuning.batches import Collator, EpochLoader, TokenBatches, WindowDataset
+from adapterkit.tuning.callbacks import Reporting, Saving
+from adapterkit.tuning.evaluation import EvaluationSplit, predict_split, score_split
+from adapterkit.tuning.optimiser import parameter_groups
+from adapterkit.tuning.settings import Settings
+from adapterkit.tuning.trained import load_trained, save_trained
+
+CHECKPOINTS_KEPT = 2
+
+
+class PlanTrainer(Trainer):  # type: ignore[misc]
+    """Trains what a plan chose, and keeps the epoch with the best dev score.
+
+    Args:
+        applied: The model with its plan and head.
+        train: The training split.
+        dev: The split that chooses the epoch.
+        settings: Hyper-parameters.
+        seed: Of batches and dropout.
+        directory: Where checkpoints go.
+        reporting: Told how it goes.
+        saving: Decides when to save between epochs.
+    """
+
+    def __init__(
+        self,
+        applied: AppliedPlan,
+        train: EvaluationSplit,
+        dev: EvaluationSplit,
+        settings: Settings,
+        seed: int,
+        directory: RunDirectory,
+        reporting: Reporting,
+        saving: Saving,
+    ) -> None:
+        self.applied, self.dev, self.settings = applied, dev, settings
+        dataset = WindowDataset(train.encoded)
+        self.batches = TokenBatches(dataset.lengths, settings.batch_tokens, seed, settings.epochs)
+        super().__init__(
+            model=applied.model,
+            args=_arguments(settings, seed, directory),
+            train_dataset=dataset,
+            eval_dataset=WindowDataset(dev.encoded),
+            data_collator=Collator(train.task, train.encoded, train.pad_token_id),
+            callbacks=[reporting, saving, *_early_stopping(settings)],
+        )
+        self.remove_callback(PrinterCallback)
+        # The model's forward takes any keyword, which Trainer would read as taking loss keywords.
+        self.model_accepts_loss_kwargs = False
+
+    def get_train_dataloader(self) -> EpochLoader:
+        """Batches by tokens; Trainer tells them the epoch."""
+        return EpochLoader(
+            self.train_dataset, batch_sampler=self.batches, collate_fn=self.data_collator
+        )
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """AdamW with a learning rate for each mechanism."""
+        if self.optimizer is None:
+            groups = parameter_groups(self.applied, self.settings)
+            self.optimizer = torch.optim.AdamW(groups, lr=self.args.learning_rate)
+        return self.optimizer
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Score the dev split."""
+        measures = score_split(self.dev, predict_split(self.applied.model, self.dev))
+        metrics = {
+            f"eval_{name}": value
+            for name, value in measures.items()
+            if isinstance(value, (int, float))
+        }
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        return metrics
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        folder = Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_trained(self.applied.model, folder)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        load_trained(self.applied.model, Path(resume_from_checkpoint))
+
+    def _load_best_model(self) -> None:
+        # By step, not by path: the run directory may have been moved since.
+        best = Path(self.args.output_dir) / f"checkpoint-{self.state.best_global_step}"
+        load_trained(self.applied.model, best)
+
+
+def last_checkpoint(directory: RunDirectory) -> Path | None:
+    """The newest whole checkpoint of a run; Trainer writes its state file last."""
+    if not directory.checkpoints_path.is_dir():
+        return None
+    found = {
+        int(folder.name.rpartition("-")[2]): folder
+        for folder in directory.checkpoints_path.glob("checkpoint-*")
+        if _is_whole(folder)
+    }
+    return found[max(found)] if found else None
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        state = json.loads((folder / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(state, dict) and folder.name == f"checkpoint-{state.get('global_step')}"
+
+
+def _early_stopping(settings: Settings) -> list[EarlyStoppingCallback]:
+    return [EarlyStoppingCallback(settings.patience)] if settings.patience else []
+
+
+def _arguments(settings: Settings, seed: int, directory: RunDirectory) -> TrainingArguments:
+    return TrainingArguments(
+        output_dir=str(directory.checkpoints_path),
+        num_train_epochs=settings.epochs,
+        learning_rate=max(settings.learning_rates.values()),
+        lr_scheduler_type="linear",
+        warmup_ratio=settings.warmup_ratio,
+        max_grad_norm=settings.max_grad_norm,
+        seed=seed,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        load_best_model_at_end=True,
+        metric_for_best_model="eval_score",
+        greater_is_better=True,
+        save_total_limit=CHECKPOINTS_KEPT,
+        restore_callback_states_from_checkpoint=settings.patience is not None,
+        logging_steps=20,
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        label_names=["labels"],
+        dataloader_pin_memory=False,
+    )

@@ -1,0 +1,246 @@
+"""The main job: task, data, backbone and plan in, run directory out."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from adapterkit.plans.step_plan import StepPlan
+from adapterkit.runs.atomic import ensure_writable, remove_leftovers
+from adapterkit.runs.directory import RunDirectory
+from adapterkit.runs.disk import disk_errors
+from adapterkit.runs.errors import UserError
+from adapterkit.runs.lock import hold
+from adapterkit.runs.progress import Progress, Silence
+from adapterkit.tasks.encoding import Protocol
+from adapterkit.tuning.callbacks import Reporting, Saving
+from adapterkit.tuning.evaluation import predict_split, score_split
+from adapterkit.tuning.interruption import Interrupted, stop_requests
+from adapterkit.tuning.prepare import Prepared, prepare
+from adapterkit.tuning.request import Request, check_same
+from adapterkit.tuning.results import batch_padding, write_results
+from adapterkit.tuning.run import Run
+from adapterkit.tuning.trainer import PlanTrainer, last_checkpoint
+
+RUNS = Path("runs")
+CHECKPOINT_SECONDS = 120.0
+_SPACE = 200_000_000
+
+
+def tune(
+    task: str | Path,
+    plan: StepPlan | str = "adapter",
+    *,
+    backbone: str | Path = "bundled",
+    data: str | Path = "auto",
+    seed: int = 0,
+    output: str | Path | None = None,
+    epochs: int | None = None,
+    learning_rate: float | None = None,
+    batch_tokens: int | None = None,
+    patience: int | None = None,
+    limit_train: int | None = None,
+    protocol: Protocol = "word",
+    resume: bool = False,
+    progress: Progress | None = None,
+    command: str = "adapterkit.tune(...)",
+) -> Run:
+    """Train what a plan chooses, score it, and leave a run directory.
+
+    The epoch with the best dev score is kept; test is scored once, at the end.
+
+    Args:
+        task: Name of a task, or the path of its YAML file.
+        plan: What learns at each recursion step.
+        backbone: ``"bundled"``, a folder, or a hub id.
+        data: ``"auto"``, ``"sample"``, ``"hub"``, or a folder.
+        seed: Of everything random.
+        output: The run directory; by default a new one under ``runs``.
+        epochs: Passes over the training split.
+        learning_rate: Peak rate of everything that learns; by default each mechanism's own.
+        batch_tokens: Word pieces a batch, padding included.
+        patience: Stop after so many epochs without a better dev score.
+        limit_train: Train on the first so many examples.
+        protocol: ``"word"``, or ``"nlpie"`` to reproduce its figures.
+        resume: Go on with the unfinished run in `output`.
+        progress: Told how it goes.
+        command: Kept in ``run.json``.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        UserError: If something asked for is wrong; nothing is left half-written.
+        Interrupted: If the user stopped it; the run can be resumed.
+    """
+    request = Request(
+        task=str(task),
+        plan=str(StepPlan.parse(plan) if isinstance(plan, str) else plan),
+        backbone=str(backbone),
+        data=str(data),
+        seed=seed,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        batch_tokens=batch_tokens,
+        patience=patience,
+        limit_train=limit_train,
+        protocol=protocol,
+    )
+    if resume:
+        return resume_run(_required(output), request, progress=progress, command=command)
+    directory = _new_directory(request, output)
+    progress = progress or Silence()
+    prepared = prepare(request, progress)
+    with hold(directory.path):
+        _check_fresh(directory)
+        remove_leftovers(directory.path)
+        directory.save_state({"request": request.as_dict(), "inputs": prepared.inputs})
+        return _train_and_score(prepared, directory, progress, command, resume=False)
+
+
+def resume_run(
+    output: str | Path,
+    request: Request | None = None,
+    *,
+    progress: Progress | None = None,
+    command: str = "adapterkit.resume_run(...)",
+) -> Run:
+    """Go on with a stopped run; it ends as if it had never been stopped.
+
+    Args:
+        output: Its directory.
+        request: What the user asks for now, if more than the directory; must be the same.
+        progress: Told how it goes.
+        command: Kept in ``run.json``.
+
+    Raises:
+        UserError: If there is nothing to resume, or options, data, backbone or files changed.
+    """
+    directory = RunDirectory(Path(output))
+    progress = progress or Silence()
+    if directory.is_finished:
+        progress.say(f"{directory.path} is finished already")
+        return Run.load(directory.path)
+    state = directory.load_state()
+    started = Request.from_dict(state.get("request", {}))
+    if request is not None:
+        check_same(request, started)
+    with hold(directory.path):
+        remove_leftovers(directory.path)
+        prepared = prepare(started, progress)
+        _check_inputs(prepared, state.get("inputs", {}))
+        return _train_and_score(prepared, directory, progress, command, resume=True)
+
+
+def _train_and_score(
+    prepared: Prepared, directory: RunDirectory, progress: Progress, command: str, resume: bool
+) -> Run:
+    try:
+        with disk_errors(directory.path):
+            train_seconds, padding = _train(prepared, directory, progress, resume)
+            started = time.monotonic()
+            predictions, metrics = {}, {}
+            for name in ("dev", "test"):
+                split = prepared.splits[name]
+                progress.begin(f"scoring {name}", len(split.encoded.windows))
+                predictions[name] = predict_split(prepared.applied.model, split, progress)
+                metrics[name] = score_split(split, predictions[name])
+            timings = {
+                "train_seconds": round(train_seconds, 3),
+                "evaluate_seconds": round(time.monotonic() - started, 3),
+            }
+            manifest = write_results(
+                directory, prepared, predictions, metrics, timings, command, padding
+            )
+    except Interrupted:
+        raise
+    except KeyboardInterrupt as error:
+        raise Interrupted(directory.path) from error
+    return Run(directory.path, manifest)
+
+
+def _train(
+    prepared: Prepared, directory: RunDirectory, progress: Progress, resume: bool
+) -> tuple[float, float]:
+    """Train to the end; seconds over all sessions of the run, and the share of padding."""
+    with stop_requests() as request:
+        saving = Saving(directory, request, CHECKPOINT_SECONDS)
+        trainer = PlanTrainer(
+            prepared.applied,
+            prepared.splits["train"],
+            prepared.splits["dev"],
+            prepared.settings,
+            prepared.request.seed,
+            directory,
+            Reporting(directory, progress),
+            saving,
+        )
+        checkpoint = last_checkpoint(directory) if resume else None
+        saving.start(0.0 if checkpoint is None else _seconds_before(directory))
+        padding = batch_padding(prepared, list(trainer.batches))
+        directory.append_log({"event": "resume" if checkpoint else "start", "padding": padding})
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    return saving.seconds, padding
+
+
+def _seconds_before(directory: RunDirectory) -> float:
+    spent = [record.get("train_seconds", 0.0) for record in directory.read_log()]
+    return float(max(spent, default=0.0))
+
+
+def _new_directory(request: Request, output: str | Path | None) -> RunDirectory:
+    if output is not None:
+        directory = RunDirectory(Path(output))
+        _check_fresh(directory)
+    else:
+        directory = RunDirectory(RUNS / request.folder_name)
+        number = 2
+        while directory.path.exists():
+            directory = RunDirectory(RUNS / f"{request.folder_name}-{number}")
+            number += 1
+    ensure_writable(directory.path, _SPACE)
+    return directory
+
+
+def _check_fresh(directory: RunDirectory) -> None:
+    path = directory.path
+    if directory.manifest_path.exists():
+        raise UserError(
+            "the output directory holds a finished run",
+            where=str(path),
+            hint="choose another --output; adapterkit evaluate scores the run again",
+        )
+    if directory.state_path.exists():
+        raise UserError(
+            "the output directory holds an unfinished run",
+            where=str(path),
+            hint=f"go on with: adapterkit tune --resume --output {path}; or choose another --output",
+        )
+    if path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir()):
+        raise UserError(
+            "the output directory is not empty",
+            where=str(path),
+            allowed="a new or an empty directory",
+            hint="choose another --output",
+        )
+
+
+def _check_inputs(prepared: Prepared, inputs: dict[str, Any]) -> None:
+    for what, value in prepared.inputs.items():
+        if inputs.get(what) != value:
+            raise UserError(
+                f"the {what} of the run changed since it was stopped",
+                where=str(prepared.request.data if what == "data" else prepared.request.backbone),
+                hint="restore what changed, or start a new run in another directory",
+            )
+
+
+def _required(output: str | Path | None) -> str | Path:
+    if output is None:
+        raise UserError(
+            "it is not said which run to resume",
+            where="--resume",
+            hint="give its directory with --output",
+        )
+    return output
