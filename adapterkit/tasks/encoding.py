@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Protocol = Literal["word", "nlpie"]
 
+_Special = tuple[tuple[int, ...], tuple[int, ...]]
+
 IGNORED = -100
 """Label id that no loss counts (PyTorch's ``ignore_index``)."""
 
@@ -83,28 +85,14 @@ def encode(
     Raises:
         ValueError: If ``max_length`` leaves no room for a word, or the tokenizer is not fast.
     """
-    prefix, suffix = _special_ids(tokenizer)
-    room = max_length - len(prefix) - len(suffix)
+    special = _special_ids(tokenizer)
+    room = max_length - sum(map(len, special))
     if room < 2:
         raise ValueError(f"max_length {max_length} leaves no room beside the special tokens")
-    if task.kind != "ner":
-        texts = all_of(TextExample, examples)
-        return _encode_texts(task, texts, tokenizer, room, (prefix, suffix))
-    sentences = all_of(NerExample, examples)
-    ids = {tag: index for index, tag in enumerate(task.tag_names)}
-    windows: list[Window] = []
-    truncated = 0
-    for index, pieces in enumerate(_word_pieces(sentences, tokenizer)):
-        # Half the room at most, so that even the longest word keeps some context.
-        limit = max(1, room // 2)
-        truncated += sum(len(word) > limit for word in pieces)
-        short = [word[:limit] for word in pieces]
-        tags = [ids[tag] for tag in sentences[index].tags]
-        for start, end, scored in _plan_windows([len(word) for word in short], room):
-            windows.append(
-                _window(index, short, tags, (start, end), scored, (prefix, suffix), protocol)
-            )
-    return Encoded(tuple(windows), (), truncated, protocol)
+    if task.kind == "ner":
+        sentences = all_of(NerExample, examples)
+        return _encode_sentences(task, sentences, tokenizer, room, special, protocol)
+    return _encode_texts(task, all_of(TextExample, examples), tokenizer, room, special)
 
 
 def scored_examples(
@@ -129,7 +117,7 @@ def scored_examples(
     )
 
 
-def _special_ids(tokenizer: PreTrainedTokenizerFast) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _special_ids(tokenizer: PreTrainedTokenizerFast) -> _Special:
     """Return the special tokens that the tokenizer puts before and after a sequence."""
     if not getattr(tokenizer, "is_fast", False):
         raise ValueError("a fast tokenizer is needed (PreTrainedTokenizerFast)")
@@ -163,6 +151,28 @@ def _word_pieces(
             words[word].append(piece)
         pieces.append([word or [unknown] for word in words])
     return pieces
+
+
+def _encode_sentences(
+    task: TaskConfig,
+    examples: Sequence[NerExample],
+    tokenizer: PreTrainedTokenizerFast,
+    room: int,
+    special: _Special,
+    protocol: Protocol,
+) -> Encoded:
+    ids = {tag: index for index, tag in enumerate(task.tag_names)}
+    # Half the room at most, so that even the longest word keeps some context.
+    limit = max(1, room // 2)
+    windows: list[Window] = []
+    truncated = 0
+    for index, pieces in enumerate(_word_pieces(examples, tokenizer)):
+        truncated += sum(len(word) > limit for word in pieces)
+        short = [word[:limit] for word in pieces]
+        tags = [ids[tag] for tag in examples[index].tags]
+        for start, end, scored in _plan_windows([len(word) for word in short], room):
+            windows.append(_window(index, short, tags, (start, end), scored, special, protocol))
+    return Encoded(tuple(windows), (), truncated, protocol)
 
 
 def _plan_windows(lengths: Sequence[int], room: int) -> list[tuple[int, int, range]]:
@@ -224,7 +234,7 @@ def _window(
     tags: Sequence[int],
     bounds: tuple[int, int],
     scored: range,
-    special: tuple[tuple[int, ...], tuple[int, ...]],
+    special: _Special,
     protocol: Protocol,
 ) -> Window:
     prefix, suffix = special
@@ -249,7 +259,7 @@ def _encode_texts(
     examples: Sequence[TextExample],
     tokenizer: PreTrainedTokenizerFast,
     room: int,
-    special: tuple[tuple[int, ...], tuple[int, ...]],
+    special: _Special,
 ) -> Encoded:
     prefix, suffix = special
     if not examples:

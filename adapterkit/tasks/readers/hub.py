@@ -40,7 +40,12 @@ def _read_rows(path: Path) -> list[Row]:
         # pyarrow takes half a second to import: only where a parquet file is read.
         import pyarrow.parquet  # type: ignore[import-untyped]
 
-        table = pyarrow.parquet.read_table(path)
+        try:
+            table = pyarrow.parquet.read_table(path)
+        except pyarrow.ArrowInvalid as error:
+            raise UserError(
+                "the file is not a parquet table", where=str(path), found=str(error).split("\n")[0]
+            ) from error
         return [Row(number, values) for number, values in enumerate(table.to_pylist(), start=1)]
     first = next(line for line in read_lines(path) if line.strip())
     if not first.lstrip().startswith("["):

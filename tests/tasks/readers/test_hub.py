@@ -66,3 +66,5 @@ def test_unknown_labels_and_numbers_are_refused(tmp_path: Any, write: Any) -> No
         read_hub_file(path, load_task("bc5cdr"))
     with pytest.raises(UserError, match="not JSON"):
         read_hub_file(write("train.json", "[1, 2"), load_task("bc5cdr"))
+    with pytest.raises(UserError, match="not a parquet table"):
+        read_hub_file(write("0.parquet", "<html>"), load_task("ncbi_disease"))
