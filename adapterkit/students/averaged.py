@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -68,20 +69,21 @@ def averaged_student(
 
 
 def _factorise_embeddings(model: RecursiveAdapterModel, teacher: BertModel) -> None:
-    source, target = teacher.embeddings, model.albert.embeddings
+    source: Any = teacher.embeddings
+    target: Any = model.albert.embeddings
     table = source.word_embeddings.weight
     _, _, basis = torch.linalg.svd(table - table.mean(0), full_matrices=False)
     basis = basis[: model.config.embedding_size].T
     for name in ("word_embeddings", "position_embeddings", "token_type_embeddings"):
-        weight = source.get_submodule(name).weight
+        weight: torch.Tensor = getattr(source, name).weight
         # LayerNorm follows the sum in the narrow space, so the scale is free; 1 keeps it tame.
         narrow = (weight - table.mean(0) if name == "word_embeddings" else weight) @ basis
-        target.get_submodule(name).weight.copy_(narrow)
+        getattr(target, name).weight.copy_(narrow)
 
 
 def _average_block(model: RecursiveAdapterModel, teacher: BertModel) -> None:
     block = model.albert.encoder.blocks()[0]
-    layers = teacher.encoder.layer
+    layers: Any = teacher.encoder.layer
     for ours, theirs in _BERT_NAMES.items():
         for kind in ("weight", "bias"):
             stack = torch.stack([layer.get_parameter(f"{theirs}.{kind}") for layer in layers])
@@ -89,12 +91,13 @@ def _average_block(model: RecursiveAdapterModel, teacher: BertModel) -> None:
 
 
 def _start_layerwise(model: RecursiveAdapterModel, teacher: BertModel) -> None:
-    blocks = model.albert.encoder.blocks()
+    blocks: list[Any] = model.albert.encoder.blocks()
     for norm in (blocks[0].attention.LayerNorm, blocks[0].full_layer_layer_norm):
         # Plain normalised states, so that the adapters' LayerNorms repeat nothing but their affine.
         nn.init.ones_(norm.weight)
         nn.init.zeros_(norm.bias)
-    for block, layer in zip(blocks, teacher.encoder.layer, strict=True):
+    layers: Any = teacher.encoder.layer
+    for block, layer in zip(blocks, layers, strict=True):
         for slot, norm in (
             (block.attention.attention_adapters, layer.attention.output.LayerNorm),
             (block.output_adapters, layer.output.LayerNorm),
@@ -122,18 +125,20 @@ def fit_projection(
         The share of the teacher's variance that the map explains, on the same text.
     """
     narrow, wide = [], []
+    own: Any = model.albert.embeddings
+    theirs: Any = teacher.embeddings
     with torch.no_grad():
         for batch in batches:
             kept = batch["attention_mask"].bool()
-            narrow.append(model.albert.embeddings(batch["input_ids"])[kept])
-            wide.append(teacher.embeddings(batch["input_ids"])[kept])
+            narrow.append(own(batch["input_ids"])[kept])
+            wide.append(theirs(batch["input_ids"])[kept])
         inputs, targets = torch.cat(narrow), torch.cat(wide)
         mean_in, mean_out = inputs.mean(0), targets.mean(0)
         x, y = inputs - mean_in, targets - mean_out
         gram = x.T @ x
         gram.diagonal().add_(ridge * gram.diagonal().mean())
         weight = torch.linalg.solve(gram, x.T @ y)
-        projection = model.albert.encoder.embedding_hidden_mapping_in
+        projection: Any = model.albert.encoder.embedding_hidden_mapping_in
         projection.weight.copy_(weight.T)
         projection.bias.copy_(mean_out - mean_in @ weight)
         return float(1 - (y - x @ weight).square().sum() / y.square().sum())

@@ -47,7 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m adapterkit.students.bundled", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m adapterkit.students.bundled", description=__doc__
+    )
     parser.add_argument("--corpus", type=Path, nargs="+", required=True, help="text or gzip files")
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument("--tokens", type=int, default=1_800_000, help="word pieces to see")
@@ -56,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--embedding-size", type=int, default=128)
     parser.add_argument("--reduction-factor", type=float, default=16)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=0, help="torch threads; 0 leaves it to torch")
+    parser.add_argument("--threads", type=int, default=0, help="0 leaves it to torch")
     return parser
 
 

@@ -115,7 +115,7 @@ def distil(
             group["lr"] = schedule.rate(progress.tokens)
         distances = cosine_distances(student, teacher, batch)
         optimiser.zero_grad()
-        distances.sum().backward()
+        torch.autograd.backward(distances.sum())
         torch.nn.utils.clip_grad_norm_([*decayed, *plain], 1.0)
         optimiser.step()
         recent.append(distances.detach())

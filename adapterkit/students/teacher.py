@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from transformers import AutoTokenizer, BertModel, PreTrainedTokenizerFast
 
@@ -43,5 +44,6 @@ def load_minilm() -> Teacher:
         )
     folder = Path(spec.origin).parent / "model"
     model = BertModel.from_pretrained(folder, local_files_only=True, add_pooling_layer=False)
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    load_tokenizer: Any = AutoTokenizer.from_pretrained
+    tokenizer = load_tokenizer(folder, local_files_only=True)
     return Teacher("sentence-transformers/all-MiniLM-L6-v2", model.eval(), tokenizer)

@@ -105,6 +105,7 @@ class Collator:
         self._task, self._encoded, self._pad = task, encoded, pad_token_id
 
     def __call__(self, indices: Sequence[int]) -> Features:
+        """The tensors of the windows with these indices."""
         windows = [self._encoded.windows[index] for index in indices]
         width = max(len(window.input_ids) for window in windows)
         lengths = torch.tensor([len(window.input_ids) for window in windows])

@@ -36,6 +36,9 @@ class PlanTrainer(Trainer):  # type: ignore[misc]
         saving: Decides when to save between epochs.
     """
 
+    optimizer: torch.optim.Optimizer | None
+    control: Any
+
     def __init__(
         self,
         applied: AppliedPlan,
@@ -48,7 +51,7 @@ class PlanTrainer(Trainer):  # type: ignore[misc]
         saving: Saving,
     ) -> None:
         self.applied, self.dev, self.settings = applied, dev, settings
-        dataset = WindowDataset(train.encoded)
+        self.windows = dataset = WindowDataset(train.encoded)
         self.batches = TokenBatches(dataset.lengths, settings.batch_tokens, seed, settings.epochs)
         super().__init__(
             model=applied.model,
@@ -64,9 +67,7 @@ class PlanTrainer(Trainer):  # type: ignore[misc]
 
     def get_train_dataloader(self) -> EpochLoader:
         """Batches by tokens; Trainer tells them the epoch."""
-        return EpochLoader(
-            self.train_dataset, batch_sampler=self.batches, collate_fn=self.data_collator
-        )
+        return EpochLoader(self.windows, batch_sampler=self.batches, collate_fn=self.data_collator)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """AdamW with a learning rate for each mechanism."""
@@ -90,7 +91,7 @@ class PlanTrainer(Trainer):  # type: ignore[misc]
         return metrics
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        folder = Path(output_dir or self.args.output_dir)
+        folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
         save_trained(self.applied.model, folder)
 
@@ -99,7 +100,7 @@ class PlanTrainer(Trainer):  # type: ignore[misc]
 
     def _load_best_model(self) -> None:
         # By step, not by path: the run directory may have been moved since.
-        best = Path(self.args.output_dir) / f"checkpoint-{self.state.best_global_step}"
+        best = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.best_global_step}"
         load_trained(self.applied.model, best)
 
 

@@ -51,24 +51,12 @@ def tune(
     The epoch with the best dev score is kept; test is scored once, at the end.
 
     Args:
-        task: Name of a task, or the path of its YAML file.
-        plan: What learns at each recursion step.
-        backbone: ``"bundled"``, a folder, or a hub id.
-        data: ``"auto"``, ``"sample"``, ``"hub"``, or a folder.
-        seed: Of everything random.
+        task, plan, backbone, data, seed, epochs, learning_rate, batch_tokens, patience,
+            limit_train, protocol: See `Request`.
         output: The run directory; by default a new one under ``runs``.
-        epochs: Passes over the training split.
-        learning_rate: Peak rate of everything that learns; by default each mechanism's own.
-        batch_tokens: Word pieces a batch, padding included.
-        patience: Stop after so many epochs without a better dev score.
-        limit_train: Train on the first so many examples.
-        protocol: ``"word"``, or ``"nlpie"`` to reproduce its figures.
         resume: Go on with the unfinished run in `output`.
         progress: Told how it goes.
         command: Kept in ``run.json``.
-
-    Returns:
-        The finished run.
 
     Raises:
         UserError: If something asked for is wrong; nothing is left half-written.
@@ -89,6 +77,17 @@ def tune(
     )
     if resume:
         return resume_run(_required(output), request, progress=progress, command=command)
+    return start_run(request, output, progress=progress, command=command)
+
+
+def start_run(
+    request: Request,
+    output: str | Path | None = None,
+    *,
+    progress: Progress | None = None,
+    command: str = "adapterkit.start_run(...)",
+) -> Run:
+    """Start a new run; see `tune`."""
     directory = _new_directory(request, output)
     progress = progress or Silence()
     prepared = prepare(request, progress)
@@ -215,7 +214,7 @@ def _check_fresh(directory: RunDirectory) -> None:
         raise UserError(
             "the output directory holds an unfinished run",
             where=str(path),
-            hint=f"go on with: adapterkit tune --resume --output {path}; or choose another --output",
+            hint=f"adapterkit tune --resume --output {path}; or choose another --output",
         )
     if path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir()):
         raise UserError(
