@@ -8,7 +8,8 @@ if TYPE_CHECKING:
     from adapterkit.backbones.loading import load_backbone
     from adapterkit.plans.step_plan import StepPlan
     from adapterkit.serving.predictor import Predictor, load_adapter
-    from adapterkit.tuning.tune import Run, tune
+    from adapterkit.tuning.run import Run
+    from adapterkit.tuning.tune import tune
 
 __all__ = [
     "Predictor",
@@ -23,7 +24,7 @@ __all__ = [
 # Looked up on first use: importing PyTorch takes seconds, and `adapterkit --help` needs none of it.
 _HOMES = {
     "Predictor": "adapterkit.serving.predictor",
-    "Run": "adapterkit.tuning.tune",
+    "Run": "adapterkit.tuning.run",
     "StepPlan": "adapterkit.plans.step_plan",
     "load_adapter": "adapterkit.serving.predictor",
     "load_backbone": "adapterkit.backbones.loading",

@@ -51,9 +51,18 @@ def tune(
     The epoch with the best dev score is kept; test is scored once, at the end.
 
     Args:
-        task, plan, backbone, data, seed, epochs, learning_rate, batch_tokens, patience,
-            limit_train, protocol: See `Request`.
+        task: Name of a task, or the path of its YAML file.
+        plan: What learns at each recursion step.
+        backbone: ``"bundled"``, a folder, or a hub id.
+        data: ``"auto"``, ``"sample"``, ``"hub"``, or a folder.
+        seed: Of everything random.
         output: The run directory; by default a new one under ``runs``.
+        epochs: Passes over the training split.
+        learning_rate: Peak rate of everything that learns; by default each mechanism's own.
+        batch_tokens: Word pieces a batch, padding included.
+        patience: Stop after so many epochs without a better dev score.
+        limit_train: Train on the first so many examples.
+        protocol: ``"word"``, or ``"nlpie"`` to reproduce its figures.
         resume: Go on with the unfinished run in `output`.
         progress: Told how it goes.
         command: Kept in ``run.json``.
