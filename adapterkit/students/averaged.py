@@ -61,6 +61,7 @@ def averaged_student(
         LAYERWISE, config=layerwise_config(config.num_hidden_layers, reduction_factor)
     )
     model.set_active_adapters(LAYERWISE)
+    model.eval()
     with torch.no_grad():
         _factorise_embeddings(model, teacher)
         _average_block(model, teacher)

@@ -38,9 +38,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     fit_text = batches(passages, teacher.tokenizer, options.batch_tokens, options.seed + 1)
     explained = fit_projection(student, teacher.model, itertools.islice(fit_text, _FIT_BATCHES))
     _say(f"embedding projection explains {explained:.3f} of the teacher's variance")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    student.to(device)
+    teacher.model.to(device)
     schedule = Schedule(options.tokens, options.lr)
     text = batches(passages, teacher.tokenizer, options.batch_tokens, options.seed)
     progress = distil(student, teacher.model, text, schedule, _report)
+    student.cpu()
     card = _card(options, schedule, progress, teacher.id, explained)
     save_backbone(student, teacher.tokenizer, options.output, card=card, dtype=torch.float16)
     _say(f"written to {options.output}")

@@ -67,13 +67,16 @@ def cosine_distances(
     Returns:
         Shape (1 + steps,): at the embedding output, then behind each step.
     """
-    with torch.no_grad():
-        targets = teacher(**batch, output_hidden_states=True).hidden_states
-    states = student(**batch, output_hidden_states=True).hidden_states
+    device = student.device
+    batch = {name: tensor.to(device) for name, tensor in batch.items()}
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        with torch.no_grad():
+            targets = teacher(**batch, output_hidden_states=True).hidden_states
+        states = student(**batch, output_hidden_states=True).hidden_states
     kept = batch["attention_mask"].bool()
     return torch.stack(
         [
-            1 - cosine_similarity(ours[kept], theirs[kept], dim=-1).mean()
+            1 - cosine_similarity(ours[kept].float(), theirs[kept].float(), dim=-1).mean()
             for ours, theirs in zip(states, targets, strict=True)
         ]
     )
