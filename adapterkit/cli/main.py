@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from adapterkit.cli import backbones, doctor, evaluate, plan, predict, tasks, tune
+from adapterkit.cli import backbones, doctor, evaluate, options, plan, predict, tasks, tune
 from adapterkit.runs.errors import UserError
 
 _HELP = """Adapt compact recursive language models, one recursion step at a time.
@@ -86,8 +87,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: Always: 0 after success, 2 after the user's mistake, 130 after Ctrl-C.
     """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    command = shlex.join(["adapterkit", *words])
     try:
-        app(args=list(sys.argv[1:] if arguments is None else arguments), prog_name="adapterkit")
+        app(args=words, prog_name="adapterkit", obj={options.COMMAND: command})
     except UserError as error:
         typer.echo(f"Error: {error}", err=True)
         sys.exit(2)

@@ -7,11 +7,14 @@ from typing import Annotated
 
 import typer
 
+COMMAND = "adapterkit.command"
+"""Key under which the context holds the command line as it was typed."""
+
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")
 ]
 Task = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--task", metavar="NAME|FILE.yaml", help="A task's name, or a task file of your own."
     ),

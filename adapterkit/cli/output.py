@@ -104,9 +104,10 @@ def _print(table: Table, *, stderr: bool) -> None:
     # rich pads every line to the table's width.
     lines = [line.rstrip() for line in captured.get().splitlines()]
     target.file.write("\n".join([*lines, ""]))
+    target.file.flush()
 
 
 def _cell(value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, int):
-        return str(value)
-    return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,8 +12,6 @@ from adapterkit.cli import options, output
 from adapterkit.runs.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from adapterkit.plans.ledger import Ledger
     from adapterkit.plans.show import PlanRow
     from adapterkit.plans.step_plan import StepPlan
@@ -29,9 +28,7 @@ PlanArgument = Annotated[
 
 @app.command("show")
 def show(
-    text: _ROWS = ("steps", "shared")
-
-PlanArgument = None,
+    text: PlanArgument = None,
     mode: options.Mode = None,
     steps: options.Steps = None,
     plan: options.Plan = None,
@@ -72,9 +69,7 @@ PlanArgument = None,
 
 @app.command("check")
 def check(
-    text: _ROWS = ("steps", "shared")
-
-PlanArgument = None,
+    text: PlanArgument = None,
     mode: options.Mode = None,
     steps: options.Steps = None,
     plan: options.Plan = None,

@@ -71,3 +71,13 @@ def tiny_backbone(tmp_path_factory):
     )
     save_backbone(RecursiveAdapterModel(config), tokenizer, folder / "tiny", card={"name": "tiny"})
     return folder / "tiny"
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_backbone, tmp_path_factory):
+    """A run directory of a short run on the sample."""
+    from adapterkit.tuning.tune import tune
+
+    path = tmp_path_factory.mktemp("runs") / "run"
+    tune("bc5cdr", backbone=tiny_backbone, data="sample", epochs=1, limit_train=20, output=path)
+    return path

@@ -1,0 +1,160 @@
+"""``adapterkit tune``: train what a plan chooses, score it, leave a run directory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from adapterkit.cli import options
+from adapterkit.cli import output as words
+from adapterkit.cli.measures import warn_of_sample
+from adapterkit.runs.errors import UserError
+
+if TYPE_CHECKING:
+    from adapterkit.runs.progress import Progress
+    from adapterkit.tuning.run import Run
+
+# Parameters that say how to run, not what; a resumed run may change them.
+_OUTSIDE_THE_REQUEST = {"output", "resume", "json", "threads"}
+
+
+def tune(
+    context: typer.Context,
+    task: options.Task = None,
+    mode: options.Mode = None,
+    steps: options.Steps = None,
+    plan: options.Plan = None,
+    backbone: options.Backbone = "bundled",
+    data: options.Data = "auto",
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", min=0, help="Seed of everything random.")
+    ] = 0,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            "--epochs",
+            metavar="N",
+            min=1,
+            help="Passes over the training split; by its size by default.",
+        ),
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option("--lr", metavar="X", help="Peak learning rate; by default the mechanism's."),
+    ] = None,
+    batch_tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--batch-tokens", metavar="N", min=8, help="Word pieces a batch, padding included."
+        ),
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            "--patience", metavar="N", min=1, help="Stop after N epochs without a better dev score."
+        ),
+    ] = None,
+    limit_train: Annotated[
+        int | None,
+        typer.Option(
+            "--limit-train", metavar="N", min=1, help="Train on the first N examples only."
+        ),
+    ] = None,
+    protocol: options.Protocol = "word",
+    threads: Annotated[
+        int | None, typer.Option("--threads", metavar="N", min=1, help="Processor threads to use.")
+    ] = None,
+    output: options.Output = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the stopped run in --output.")
+    ] = False,
+    json: options.Json = False,
+) -> None:
+    """Train what a plan chooses at each recursion step, and score it.
+
+    Without --mode and --plan, every step gets an adapter. The run directory that it leaves holds
+    the adapter, the scores and the predictions.
+    """
+    from adapterkit.cli.progress import ProgressBars
+    from adapterkit.cli.summary import print_summary
+
+    asked = _asked(context)
+    with words.clear_stdout(json), ProgressBars() as progress:
+        if threads is not None:
+            _use_threads(threads)
+        command = context.obj[options.COMMAND]
+        if resume:
+            run = _resume(output, asked, progress, command)
+        else:
+            run = _start(output, asked, progress, command)
+    if json:
+        words.print_json({**run.manifest.as_dict(), "path": run.path})
+    else:
+        print_summary(run.path, run.manifest)
+    if run.manifest.sample:
+        warn_of_sample(run.manifest.task)
+
+
+def _asked(context: typer.Context) -> dict[str, Any]:
+    """What the command line says of the run itself, in the terms of `tuning.tune`."""
+    given: dict[str, Any] = {}
+    for name, value in context.params.items():
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            given[name] = value
+    asked = {name: value for name, value in given.items() if name not in _OUTSIDE_THE_REQUEST}
+    ways = {name: asked.pop(name, None) for name in ("mode", "steps", "plan")}
+    if any(ways.values()):
+        asked["plan"] = _plan(**ways)
+    return asked
+
+
+def _plan(mode: str | None, steps: str | None, plan: str | None) -> str:
+    from adapterkit.plans.step_plan import StepPlan
+
+    if mode is None and plan is None:
+        mode = "adapter"
+    return str(StepPlan.from_options(mode, steps, plan))
+
+
+def _start(output: Path | None, asked: dict[str, Any], progress: Progress, command: str) -> Run:
+    from adapterkit.tasks.registry import task_names
+    from adapterkit.tuning.tune import tune as run_tune
+
+    if "task" not in asked:
+        raise UserError(
+            "It is not said which task to tune for.",
+            where="--task",
+            allowed=[*task_names(), "or a task file of your own (YAML)"],
+            hint="for example: adapterkit tune --task bc5cdr --mode adapter",
+        )
+    return run_tune(**asked, output=output, progress=progress, command=command)
+
+
+def _resume(output: Path | None, asked: dict[str, Any], progress: Progress, command: str) -> Run:
+    """Go on with a run; only what the user typed is compared with how it was started."""
+    from adapterkit.runs.directory import RunDirectory
+    from adapterkit.tuning.request import Request
+    from adapterkit.tuning.tune import resume_run
+
+    if output is None:
+        raise UserError(
+            "It is not said which run to resume.",
+            where="--resume",
+            hint="give its directory with --output",
+        )
+    directory = RunDirectory(output)
+    request = None
+    if asked and not directory.is_finished:
+        started = Request.from_dict(directory.load_state().get("request", {}))
+        request = replace(started, **asked)
+    return resume_run(output, request, progress=progress, command=command)
+
+
+def _use_threads(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
