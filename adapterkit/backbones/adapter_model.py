@@ -41,6 +41,17 @@ class RecursiveModelAdaptersMixin(AlbertModelAdaptersMixin):  # type: ignore[mis
             for name in BOTTLENECK_SLOTS:
                 layer.get_submodule(name).__class__ = StepBottleneckLayer
 
+    def set_blocks(self, block_of_step: Sequence[int]) -> None:
+        """Change which steps share a block; see `RecursiveModel.set_blocks`.
+
+        Raises:
+            ValueError: `block_of_step` is no layout of these steps, or an adapter is merged and
+                could no longer be taken out; nothing was changed.
+        """
+        if any(isinstance(m, StepLoRALinear) and m.merged for m in self.modules()):
+            raise ValueError("an adapter is merged: reset it, or save and load, before set_blocks")
+        super().set_blocks(block_of_step)
+
     def _set_layer_hook_for_parallel(self, layer: nn.Module) -> None:
         layer.register_forward_pre_hook(_repeat_for_parallel)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from transformers import AlbertConfig
@@ -81,9 +82,8 @@ class RecursiveConfig(AlbertConfig):  # type: ignore[misc]
             attention_probs_dropout_prob=attention_probs_dropout_prob,
             **kwargs,
         )
-        self.block_of_step = (
-            list(block_of_step) if block_of_step is not None else [0] * num_hidden_layers
-        )
+        layout = [0] * num_hidden_layers if block_of_step is None else list(block_of_step)
+        self.block_of_step = self.checked_layout(layout)
         self.tied = tied
         self.own_parameters = list(own_parameters or [])
         self.embedding_projection = embedding_projection
@@ -92,12 +92,20 @@ class RecursiveConfig(AlbertConfig):  # type: ignore[misc]
         self.mlm_head = mlm_head
         self._check()
 
-    def _check(self) -> None:
-        steps, blocks = self.num_hidden_layers, self.block_of_step
+    def checked_layout(self, block_of_step: Sequence[int]) -> list[int]:
+        """`block_of_step` as a list, if it is one for this number of steps.
+
+        Raises:
+            ValueError: It is not; the message says why.
+        """
+        steps, blocks = self.num_hidden_layers, list(block_of_step)
         if len(blocks) != steps:
             raise ValueError(f"block_of_step has {len(blocks)} entries for {steps} recursion steps")
         if any(not 0 <= b < steps or blocks[b] != b for b in blocks):
             raise ValueError(f"block_of_step {blocks} names a step that does not own its block")
+        return blocks
+
+    def _check(self) -> None:
         if self.tied not in ("all", "matrices", "none"):
             raise ValueError(f"tied must be 'all', 'matrices' or 'none', not {self.tied!r}")
         if not self.embedding_projection and self.embedding_size != self.hidden_size:

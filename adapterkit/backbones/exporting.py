@@ -103,7 +103,8 @@ def _tensors(
     with torch.device("meta"):
         names = RecursiveModel(config).state_dict().keys()
     state = base.state_dict()
-    tensors = {name: state[name] for name in names}
+    # Copies, because a file holds no tensor twice under one memory.
+    tensors = {name: state[name].clone() for name in names}
     notes: tuple[str, ...] = ()
     hidden = config.hidden_size
     if not config.embedding_projection:

@@ -59,18 +59,22 @@ def reachable() -> bool:
     if proxy and not urllib.request.proxy_bypass(endpoint.hostname or ""):
         endpoint = urllib.parse.urlsplit(proxy if "//" in proxy else f"//{proxy}")
     address = (endpoint.hostname or "", endpoint.port or (80 if endpoint.scheme == "http" else 443))
-    answered = threading.Event()
+    ended = threading.Event()
+    answers: list[bool] = []
     # A thread, because looking a name up has no time limit of its own.
-    threading.Thread(target=_connect, args=(address, answered), daemon=True).start()
-    return answered.wait(CONNECT_SECONDS)
+    threading.Thread(target=_connect, args=(address, answers, ended), daemon=True).start()
+    ended.wait(CONNECT_SECONDS)
+    return bool(answers)
 
 
-def _connect(address: tuple[str, int], answered: threading.Event) -> None:
+def _connect(address: tuple[str, int], answers: list[bool], ended: threading.Event) -> None:
     try:
         socket.create_connection(address, timeout=CONNECT_SECONDS).close()
+        answers.append(True)
     except (OSError, UnicodeError):
-        return
-    answered.set()
+        pass
+    finally:
+        ended.set()
 
 
 def _offline() -> bool:

@@ -52,6 +52,9 @@ class RecursiveModel(AlbertModel):  # type: ignore[misc]
         Args:
             block_of_step: For each step, the step whose block it is to use. Steps brought together
                 must hold equal weights, or those of the first of them win.
+
+        Raises:
+            ValueError: `block_of_step` is no layout of these steps; nothing was changed.
         """
         set_blocks(self.encoder.blocks(), self.config, block_of_step)
         self.tie_weights()

@@ -99,7 +99,7 @@ def as_float32(path: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str, tor
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Write `tensors`; ones that share memory are written in full.
+    """Write `tensors`, no two of which may share memory.
 
     Raises:
         UserError: The disk is full or the path cannot be written.

@@ -100,7 +100,7 @@ def _class_of(directory: Path) -> tuple[str, dict[str, Any]]:
     if named is None:
         by_file = {"vocab.txt": "BertTokenizer", "spiece.model": "AlbertTokenizer"}
         named = next((by_file[n] for n in by_file if n in names), "PreTrainedTokenizerFast")
-    if named not in TOKENIZER_CLASSES:
+    if not isinstance(named, str) or named not in TOKENIZER_CLASSES:
         raise UserError(
             "The tokenizer is of a class that cannot be used.",
             where=f"{directory / 'tokenizer_config.json'}: tokenizer_class",

@@ -82,8 +82,13 @@ def set_blocks(
         blocks: The block of every recursion step.
         config: Updated in place.
         block_of_step: For each step, the step whose block it is to use. Steps that are to share a
-            block must hold equal values now, or the values of the first of them win.
+            block must hold equal values now, or the values of the first of them win. Single
+            parameters that are a step's own (`RecursiveConfig.own_parameters`) stay so.
+
+    Raises:
+        ValueError: `block_of_step` is no layout of these steps; nothing was changed.
     """
+    layout = config.checked_layout(block_of_step)
     for name in BLOCK_PARAMETERS:
         seen: set[int] = set()
         for block in blocks:
@@ -92,8 +97,7 @@ def set_blocks(
                 copy = nn.Parameter(parameter.detach().clone(), parameter.requires_grad)
                 _replace(block, name, copy)
             seen.add(id(block.get_parameter(name)))
-    config.block_of_step = list(block_of_step)
-    config.own_parameters = []
+    config.block_of_step = layout
     tie(blocks, config)
 
 

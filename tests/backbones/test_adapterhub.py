@@ -1,0 +1,145 @@
+"""AdapterHub on a recursive backbone: every method sees the steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from adapters import AutoAdapterModel, LoRAConfig, SeqBnConfig
+from adapters.composition import BatchSplit, Fuse, Parallel
+
+from adapterkit.backbones.layerwise import LAYERWISE
+from adapterkit.backbones.loading import load_backbone
+from adapterkit.backbones.model import (
+    RecursiveForMaskedLM,
+    RecursiveForSequenceClassification,
+    RecursiveForTokenClassification,
+)
+
+from .conftest import batch, output, random_model, small_config
+
+
+@pytest.fixture
+def two_tasks() -> Any:
+    model = random_model(layerwise=False)
+    for name, labels in (("one", 3), ("two", 5)):
+        model.add_adapter(name, config=SeqBnConfig(reduction_factor=8))
+        model.add_tagging_head(name, num_labels=labels)
+    return model.eval()
+
+
+def test_parallel_heads(two_tasks: Any) -> None:
+    two_tasks.set_active_adapters(Parallel("one", "two"))
+    with torch.no_grad():
+        together = two_tasks(**batch())
+    assert [head.logits.shape for head in together] == [(2, 6, 3), (2, 6, 5)]
+    for name, head in zip(("one", "two"), together, strict=True):
+        two_tasks.set_active_adapters(name)
+        two_tasks.active_head = name
+        with torch.no_grad():
+            alone = two_tasks(**batch()).logits
+        assert (head.logits - alone).abs().max() < 1e-5
+
+
+def test_batch_split(two_tasks: Any) -> None:
+    two_tasks.set_active_adapters(BatchSplit("one", "two", batch_sizes=[1, 1]))
+    two_tasks.active_head = None
+    with torch.no_grad():
+        split = two_tasks(**batch()).last_hidden_state
+    for row, name in enumerate(("one", "two")):
+        two_tasks.set_active_adapters(name)
+        two_tasks.active_head = None
+        assert (split[row] - output(two_tasks)[row]).abs().max() < 1e-5
+
+
+def test_fusion_has_weights_for_every_step(two_tasks: Any) -> None:
+    fusion = Fuse("one", "two")
+    two_tasks.add_adapter_fusion(fusion)
+    two_tasks.set_active_adapters(fusion)
+    two_tasks.active_head = None
+    assert output(two_tasks).isfinite().all()
+    names = [n for n, _ in two_tasks.named_parameters() if "fusion" in n and "query.weight" in n]
+    assert len(names) == 4
+
+
+@pytest.mark.parametrize(
+    "config", [SeqBnConfig(leave_out=[0, 1]), LoRAConfig(leave_out=[0, 1])], ids=["bn", "lora"]
+)
+def test_leave_out_leaves_steps_out(config: Any) -> None:
+    model = random_model(layerwise=False)
+    model.add_adapter("task", config=config)
+    model.train_adapter("task")
+    steps = {
+        int(name.split("albert_layer_groups.")[1].split(".")[0])
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+    }
+    assert steps == {2, 3}
+
+
+def test_adapter_travels_between_models(tmp_path: Path) -> None:
+    model = random_model()
+    model.add_adapter("task", config=SeqBnConfig(), set_active=True)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if ".task." in name:
+                parameter.normal_(std=0.1)
+    model.save_adapter(str(tmp_path / "task"), "task", use_safetensors=True)
+    before = output(model)
+    model.delete_adapter("task")
+    model.set_active_adapters(model.load_adapter(str(tmp_path / "task"), use_safetensors=True))
+    assert torch.equal(output(model), before)
+
+
+def test_layerwise_epsilon_is_the_blocks() -> None:
+    model = random_model()
+    norms = [m.adapter_norm_after for m in model.modules() if hasattr(m, "adapter_norm_after")]
+    assert len(norms) == 7
+    assert {norm.eps for norm in norms} == {model.config.layer_norm_eps}
+
+
+@pytest.mark.parametrize("zero", [True, False])
+def test_layerwise_adapters_compute_what_they_should(zero: bool, saved: Path) -> None:
+    """With zeroed up-projections an adapter is a LayerNorm of its input, not an identity."""
+    model = load_backbone(saved).model
+    active = output(model)
+    if zero:
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if f".{LAYERWISE}.adapter_up" in name:
+                    parameter.zero_()
+        assert not torch.allclose(output(model), active)
+    model.set_active_adapters(None)
+    assert not torch.allclose(output(model), active)
+
+
+@pytest.mark.parametrize(
+    ("static_class", "changes"),
+    [
+        (RecursiveForTokenClassification, {"num_labels": 3}),
+        (RecursiveForSequenceClassification, {"num_labels": 3, "use_pooler": True}),
+        (RecursiveForMaskedLM, {}),
+        (RecursiveForMaskedLM, {"mlm_head": "miniALBERT"}),
+    ],
+)
+def test_static_heads_are_saved_and_loaded(
+    tmp_path: Path, static_class: Any, changes: dict[str, Any]
+) -> None:
+    model = static_class(small_config(**changes)).eval()
+    model.save_pretrained(tmp_path / "static")
+    loaded, report = static_class.from_pretrained(tmp_path / "static", output_loading_info=True)
+    assert not report["missing_keys"]
+    assert not report["unexpected_keys"]
+    with torch.no_grad():
+        assert torch.equal(loaded.eval()(**batch()).logits, model(**batch()).logits)
+
+
+def test_static_classifier_becomes_a_flexible_head(tmp_path: Path) -> None:
+    model = RecursiveForTokenClassification(small_config(num_labels=3)).eval()
+    model.save_pretrained(tmp_path / "static")
+    flexible = AutoAdapterModel.from_pretrained(tmp_path / "static").eval()
+    with torch.no_grad():
+        found, wanted = flexible(**batch()).logits, model(**batch()).logits
+    assert (found - wanted).abs().max() < 1e-5
