@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from adapterkit.backbones.adapter_model import RecursiveAdapterModel
+from adapterkit.backbones.config import RecursiveConfig
+from adapterkit.backbones.layerwise import LAYERWISE, layerwise_config
+
+STEPS = 4
+
+
+def build(layerwise: bool, **options: object) -> RecursiveAdapterModel:
+    values: dict[str, object] = {
+        "vocab_size": 100,
+        "embedding_size": 16,
+        "hidden_size": 32,
+        "num_hidden_layers": STEPS,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "max_position_embeddings": 40,
+        "embedding_adapter_size": 2 if layerwise else None,
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = RecursiveAdapterModel(RecursiveConfig(**{**values, **options}))
+        if layerwise:
+            model.add_adapter(LAYERWISE, config=layerwise_config(model.config.num_hidden_layers))
+            model.set_active_adapters(LAYERWISE)
+        # AdapterHub's and ALBERT's own initialisation is too small to tell computations apart.
+        for name, parameter in model.named_parameters():
+            gain = name.endswith(".weight") and parameter.dim() == 1
+            torch.nn.init.normal_(parameter, mean=float(gain), std=0.2)
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def templates() -> dict[bool, RecursiveAdapterModel]:
+    return {True: build(True), False: build(False)}
+
+
+@pytest.fixture
+def make_model(
+    templates: dict[bool, RecursiveAdapterModel],
+) -> Callable[[bool], RecursiveAdapterModel]:
+    """A fresh tiny backbone, with or without layer-wise adapters; always the same weights."""
+    return lambda layerwise=True: copy.deepcopy(templates[layerwise])
+
+
+@pytest.fixture(scope="session")
+def batch() -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    mask = torch.ones(3, 11, dtype=torch.long)
+    mask[1, 7:] = 0
+    ids = torch.randint(0, 100, (3, 11), generator=generator)
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+@torch.no_grad()
+def states(model: RecursiveAdapterModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Last states of the encoder at tokens that are no padding."""
+    output = model.albert(**batch).last_hidden_state
+    return output[batch["attention_mask"].bool()]

@@ -1,0 +1,203 @@
+"""What every mechanism keeps to, at every placement, with and without layer-wise adapters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from adapterkit.backbones.adapter_model import RecursiveAdapterModel
+from adapterkit.plans.applied import AppliedPlan
+from adapterkit.plans.apply import apply_plan
+from adapterkit.plans.decay import undecayed
+from adapterkit.plans.ledger import ledger
+from adapterkit.plans.loading import load_adapted
+from adapterkit.plans.saving import save_adapted
+from adapterkit.plans.step_plan import StepPlan
+from tests.plans.conftest import STEPS
+
+MakeModel = Callable[[bool], RecursiveAdapterModel]
+Batch = dict[str, torch.Tensor]
+
+MECHANISMS = (
+    "layerwise",
+    "full",
+    "untied",
+    "seq_bn(r=4)",
+    "double_seq_bn",
+    "par_bn",
+    "scaled_par_bn",
+    "compacter(r=8)",
+    "compacter++(r=8)",
+    "lora",
+    "lora(attn=qkv,intermediate=true,output=true)",
+    "dora",
+    "ia3",
+    "prefix_tuning(prefix_length=3,bottleneck_size=8)",
+    "prefix_tuning_flat(prefix_length=3)",
+    "mam(prefix_length=3,bottleneck_size=8)",
+    "unipelt(prefix_length=3,bottleneck_size=8)",
+    "loreft",
+    "noreft(suffix_positions=1)",
+    "direft(r=2)",
+)
+PLACEMENTS = {"all": (0, 1, 2, 3), "one": (1,), "middle": (1, 2), "last": (3,)}
+CASES = [
+    pytest.param(mechanism, steps, layerwise, id=f"{mechanism}-{where}-{layerwise}")
+    for mechanism in MECHANISMS
+    for where, steps in PLACEMENTS.items()
+    for layerwise in (True, False)
+    if layerwise or mechanism != "layerwise"
+]
+
+FIXED_INPUT = torch.randn(3, 11, 32, generator=torch.Generator().manual_seed(5))
+
+
+def adapted(model: RecursiveAdapterModel, mechanism: str, steps: tuple[int, ...]) -> AppliedPlan:
+    model.add_tagging_head("task", num_labels=5)
+    torch.nn.init.normal_(
+        model.heads["task"][1].weight, std=0.5, generator=torch.Generator().manual_seed(2)
+    )
+    rest = " rest:frozen" if len(steps) < STEPS else ""
+    plan = StepPlan.parse(f"{','.join(map(str, steps))}:{mechanism}{rest}")
+    return apply_plan(model, plan, name="task", seed=7)
+
+
+@torch.no_grad()
+def step_outputs(model: RecursiveAdapterModel, batch: Batch) -> list[torch.Tensor]:
+    """What each step makes of one and the same input, inside a forward pass of the model."""
+    outputs: list[torch.Tensor] = []
+    hooks = []
+    for group in model.albert.encoder.albert_layer_groups:
+        hooks += [
+            group.register_forward_pre_hook(lambda _, args: (FIXED_INPUT, *args[1:])),
+            group.register_forward_hook(lambda _m, _a, output: outputs.append(output[0].clone())),
+        ]
+    model(**batch)
+    for hook in hooks:
+        hook.remove()
+    return outputs
+
+
+def train(applied: AppliedPlan, batch: Batch, updates: int = 2) -> dict[str, torch.Tensor]:
+    """Two AdamW updates; for each parameter that learns its largest gradient."""
+    model = applied.model
+    kept = set(undecayed(applied))
+    learning = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    groups = [
+        {"params": [p for n, p in learning.items() if n not in kept], "weight_decay": 0.1},
+        {"params": [p for n, p in learning.items() if n in kept], "weight_decay": 0.0},
+    ]
+    optimiser = torch.optim.AdamW([group for group in groups if group["params"]], lr=1e-2)
+    assert ledger(applied).trainable == sum(
+        p.numel() for group in optimiser.param_groups for p in group["params"]
+    )
+    largest = {name: torch.zeros(()) for name in learning}
+    for _ in range(updates):
+        optimiser.zero_grad()
+        model(**batch, labels=batch["input_ids"] % 5).loss.backward()
+        for name, parameter in learning.items():
+            assert parameter.grad is not None, name
+            largest[name] = torch.maximum(largest[name], parameter.grad.abs().max())
+        optimiser.step()
+    return largest
+
+
+def tied_steps(model: RecursiveAdapterModel) -> list[int]:
+    """For each step, the first that holds the very same weight."""
+    weights = [block.ffn.weight for block in model.albert.encoder.blocks()]
+    return [next(i for i, w in enumerate(weights) if w is weight) for weight in weights]
+
+
+@pytest.mark.parametrize(("mechanism", "steps", "layerwise"), CASES)
+def test_contract(
+    make_model: MakeModel,
+    batch: Batch,
+    tmp_path: Path,
+    mechanism: str,
+    steps: tuple[int, ...],
+    layerwise: bool,
+) -> None:
+    model = make_model(layerwise)
+    applied = adapted(model, mechanism, steps)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    computed = step_outputs(model, batch)
+    layout = tied_steps(model)
+
+    gradients = train(applied, batch)
+
+    assert_only_chosen_learn(model, before, applied)
+    assert_chosen_steps_change(computed, step_outputs(model, batch), steps)
+    for name, gradient in gradients.items():
+        # Softmax does not see a constant added to all its inputs, so a key's bias has no effect.
+        assert gradient > 0 or name.endswith("attention.key.bias"), name
+    assert tied_steps(model) == layout == expected_layout(mechanism, steps)
+
+    save_adapted(applied, tmp_path / "saved")
+    loaded = load_adapted(make_model(layerwise), tmp_path / "saved")
+    with torch.no_grad():
+        assert torch.equal(loaded.model(**batch).logits, model(**batch).logits)
+    assert ledger(loaded) == ledger(applied)
+
+
+def assert_only_chosen_learn(
+    model: nn.Module, before: dict[str, torch.Tensor], applied: AppliedPlan
+) -> None:
+    learning = {id(model.get_parameter(name)) for name in applied.trainable}
+    for name, parameter in model.named_parameters():
+        assert parameter.requires_grad == (id(parameter) in learning), name
+        assert torch.equal(parameter, before[name]) != (id(parameter) in learning), name
+
+
+def assert_chosen_steps_change(
+    before: list[torch.Tensor], after: list[torch.Tensor], steps: tuple[int, ...]
+) -> None:
+    for step, (old, new) in enumerate(zip(before, after, strict=True)):
+        assert torch.equal(old, new) == (step not in steps), f"step {step}"
+
+
+def expected_layout(mechanism: str, steps: tuple[int, ...]) -> list[int]:
+    if mechanism == "untied":
+        alone = {step: step for step in steps}
+    elif mechanism == "full" and len(steps) < STEPS:
+        alone = dict.fromkeys(steps, steps[0])
+    else:
+        return [0] * STEPS
+    others = [step for step in range(STEPS) if step not in steps]
+    return [alone.get(step, others[0] if others else step) for step in range(STEPS)]
+
+
+@pytest.mark.parametrize("layerwise", [True, False])
+def test_head_alone(make_model: MakeModel, batch: Batch, tmp_path: Path, layerwise: bool) -> None:
+    model = make_model(layerwise)
+    model.add_tagging_head("task", num_labels=5)
+    applied = apply_plan(model, StepPlan.parse("head"), name="task")
+    before = step_outputs(model, batch)
+    train(applied, batch)
+    assert all(name.startswith("heads.task.") for name in applied.trainable)
+    assert_chosen_steps_change(before, step_outputs(model, batch), ())
+    save_adapted(applied, tmp_path / "saved")
+    assert not (tmp_path / "saved" / "weights.safetensors").exists()
+    loaded = load_adapted(make_model(layerwise), tmp_path / "saved")
+    with torch.no_grad():
+        assert torch.equal(loaded.model(**batch).logits, model(**batch).logits)
+
+
+@pytest.mark.parametrize("steps", PLACEMENTS.values(), ids=PLACEMENTS)
+@pytest.mark.parametrize("mechanism", ["layerwise", "lora", "full", "untied", "ia3"])
+def test_names_of_what_learns_lie_in_the_chosen_steps(
+    make_model: MakeModel, mechanism: str, steps: tuple[int, ...]
+) -> None:
+    applied = adapted(make_model(True), mechanism, steps)
+    named = {
+        int(match[1])
+        for name in applied.trainable
+        if (match := re.search(r"albert_layer_groups\.(\d+)\.", name))
+    }
+    assert named <= set(steps)
+    # A block that several steps share is stored under the first of them.
+    assert named == set(steps) or mechanism == "full"
