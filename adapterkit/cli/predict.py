@@ -1,40 +1,76 @@
-"""``adapterkit predict``: mark entities, or label texts, with a tuned adapter."""
+"""``adapterkit predict``: mark entities, or label texts, with what runs learned."""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from adapterkit.cli import output
 from adapterkit.runs.errors import UserError
 
 
 def predict(
     adapter: Annotated[
-        list[Path], typer.Option("--adapter", metavar="RUN", help="A run directory; repeatable.")
+        list[Path],
+        typer.Option("--adapter", metavar="RUN", help="A run directory. May be given repeatedly."),
     ],
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="FILE", help="UTF-8 text; standard input by default."),
+        typer.Argument(metavar="FILE", help="Text in UTF-8; standard input by default."),
     ] = None,
     style: Annotated[
-        str, typer.Option("--format", metavar="text|json|html|brat", help="How to print.")
+        str, typer.Option("--format", metavar="text|json|html|brat", help="How to write it.")
     ] = "text",
+    lines: Annotated[
+        bool, typer.Option("--lines", help="Take every line as a text of its own.")
+    ] = False,
 ) -> None:
-    """Mark entities in a text, or label it."""
+    """Mark entities in a text, or label it, with one adapter or several."""
+    from adapterkit.serving.rendering.formats import renderer
+
+    render = renderer(style)
     text = _read(file)
+    texts = text.splitlines() if lines else [text]
+    if not text.strip():
+        raise UserError("There is no text.", where=_name(file), hint="give a FILE, or pipe text in")
+
+    from adapterkit.cli.progress import ProgressBars
+    from adapterkit.serving.layers import predict_layers
+    from adapterkit.serving.predictor import load_adapter
+    from adapterkit.serving.rendering.text import render_text
+
+    with output.clear_stdout(True), ProgressBars(passing=True) as progress:
+        layers = predict_layers([load_adapter(path) for path in adapter], texts, progress)
+    if style == "text" and sys.stdout.isatty() and "NO_COLOR" not in os.environ:
+        rendered = render_text(layers, colour=True)
+    else:
+        rendered = render(layers)
+    # As bytes: HTML and JSON are UTF-8 whatever the locale, and line ends stay as they are.
+    typer.echo(rendered.encode("utf-8"), nl=False)
 
 
 def _read(file: Path | None) -> str:
-    where = "standard input" if file is None else str(file)
     try:
-        data = sys.stdin.buffer.read() if file is None else file.read_bytes()
-        return data.decode("utf-8-sig")
+        if file is not None:
+            return file.read_bytes().decode("utf-8-sig")
+        if sys.stdin.isatty():
+            typer.echo("Reading standard input; end with Ctrl-D.", err=True)
+        return sys.stdin.buffer.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(
-            "The text is not UTF-8.", where=f"{where}, byte {error.start}", hint="convert it first"
+            "The text is not UTF-8.",
+            where=f"{_name(file)}, byte {error.start}",
+            hint="convert it first, for example with iconv",
         ) from error
     except OSError as error:
-        raise UserError("The text cannot be read.", where=where, found=error.strerror) from error
+        raise UserError(
+            "The text cannot be read.", where=_name(file), found=error.strerror
+        ) from error
+
+
+def _name(file: Path | None) -> str:
+    return "standard input" if file is None else str(file)

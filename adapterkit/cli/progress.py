@@ -20,10 +20,14 @@ from adapterkit.cli.output import console
 class ProgressBars:
     """Draws one bar a phase while it is entered; a `runs.progress.Progress`.
 
-    Without a terminal no bars are drawn, and only what is said is printed.
+    Without a terminal no bars are drawn; the phases and what is said are printed as lines.
+
+    Args:
+        passing: Leave no trace: remove the bars at the end, and name no phases in a log.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, passing: bool = False) -> None:
+        self._names_phases = not passing
         self._console = console(stderr=True)
         self._bars = Progress(
             TextColumn("{task.description}"),
@@ -34,6 +38,7 @@ class ProgressBars:
             TextColumn("{task.fields[measures]}"),
             console=self._console,
             disable=not self._console.is_terminal,
+            transient=passing,
         )
         self._current: TaskID | None = None
 
@@ -55,7 +60,7 @@ class ProgressBars:
         """Start a bar, and end the one before."""
         self._end()
         self._current = self._bars.add_task(phase, total=total, measures="")
-        if not self._console.is_terminal:
+        if self._names_phases and not self._console.is_terminal:
             self._console.print(phase)
 
     def advance(self, units: int = 1, **measures: float) -> None:

@@ -1,6 +1,6 @@
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -106,13 +106,15 @@ def test_help_imports_nothing_heavy(arguments):
 
 
 def test_help_is_quick():
-    def seconds():
-        start = time.perf_counter()
+    def processor_seconds():
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert entry_point("--help").returncode == 0
-        return time.perf_counter() - start
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    # The promise is 0.3 s; the best of several and a factor of two allow for a busy machine.
-    assert min(seconds() for _ in range(5)) < 0.6
+    # The promise is 0.3 s on a machine that is free. Processor time does not count the waiting on
+    # a busy one; the factor of two allows for a slow one.
+    assert min(processor_seconds() for _ in range(5)) < 0.6
 
 
 def test_the_package_offers_its_names_without_importing_pytorch():
