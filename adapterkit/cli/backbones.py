@@ -17,7 +17,7 @@ app = typer.Typer(
 )
 
 Source = Annotated[
-    str, typer.Argument(metavar="BACKBONE", help="'bundled', or a folder that `import` wrote.")
+    str, typer.Argument(metavar="BACKBONE", help="'bundled', a folder, or a Hugging Face Hub id.")
 ]
 Foreign = Annotated[
     str, typer.Argument(metavar="SOURCE", help="A MiniALBERT checkpoint: a folder or a hub id.")

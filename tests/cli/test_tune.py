@@ -1,6 +1,7 @@
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -150,6 +151,16 @@ def test_an_unwritable_path_is_noticed_before_work(tune, tmp_path):
     assert str(tmp_path / "file") in outcome.stderr
     assert "training" not in outcome.stderr
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_full_disk_is_noticed_before_work(tune, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10_000))
+    outcome = tune()
+    assert outcome.status == 2
+    assert "not enough free disk space" in outcome.stderr
+    assert "training" not in outcome.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_finished_run_is_not_overwritten(tune, tiny_run):
