@@ -1,0 +1,1 @@
+"""Predictions as readable text, JSON, brat standoff and HTML."""
