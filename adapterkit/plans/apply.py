@@ -169,11 +169,7 @@ def _active_order(model: RecursiveAdapterModel, sites: Sequence[Site]) -> tuple[
 
 
 def _set_learning(applied: AppliedPlan) -> None:
-    model = applied.model
-    for parameter in model.parameters():
+    for parameter in applied.model.parameters():
         parameter.requires_grad_(False)
-    for site in applied.sites:
-        for parameter in site.choice.definition.learning(model, site):
-            parameter.requires_grad_(True)
-    if applied.head is not None:
-        model.heads[applied.head].requires_grad_(True)
+    for parameter in applied.learning():
+        parameter.requires_grad_(True)

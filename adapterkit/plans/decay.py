@@ -17,11 +17,12 @@ def undecayed(applied: AppliedPlan) -> tuple[str, ...]:
     destroy the adapter: PyTorch keeps signs on the diagonal of what it optimises and truncates
     them to integers, so the least decay makes them, and with them the matrix, zero.
     """
+    learning = {id(parameter) for parameter in applied.learning()}
     names = []
     for module_name, module in applied.model.named_modules():
         for parameter_name in _undecayed_of(module):
             parameter = module.get_parameter(parameter_name)
-            if parameter.requires_grad:
+            if id(parameter) in learning:
                 names.append(f"{module_name}.{parameter_name}")
     return tuple(names)
 

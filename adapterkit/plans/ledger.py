@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -91,15 +91,16 @@ class Ledger:
 def ledger(applied: AppliedPlan) -> Ledger:
     """Count an adapted model."""
     stored = stored_tensors(applied.model)
+    trainable = {name: stored[name] for name in applied.trainable}
     shipped = shipped_tensors(applied)
     columns = {name: _column(applied, name) for name in stored}
-    steps, shared = _rows(applied, stored, shipped)
+    steps, shared = _rows(applied, trainable, shipped)
     return Ledger(
         **{
             column: _count(t for name, t in stored.items() if columns[name] == column)
             for column in ("backbone", "layerwise", "task", "head")
         },
-        trainable=_count(t for t in stored.values() if t.requires_grad),
+        trainable=_count(trainable.values()),
         shipped_bytes=_bytes(shipped.values()),
         steps=steps,
         shared=shared,
@@ -119,21 +120,19 @@ def _column(applied: AppliedPlan, name: str) -> str | None:
 
 def _rows(
     applied: AppliedPlan,
-    stored: Mapping[str, torch.Tensor],
+    trainable: Mapping[str, torch.Tensor],
     shipped: Mapping[str, torch.Tensor],
 ) -> tuple[tuple[StepRow, ...], tuple[SharedRow, ...]]:
     groups: dict[tuple[str, tuple[int, ...]], list[str]] = {}
     used_by = steps_by_storage(applied.model)
-    for name, tensor in stored.items():
-        if tensor.requires_grad or name in shipped:
-            groups.setdefault(_owner(applied, name, used_by.get(name, ())), []).append(name)
+    # What learns is shipped, so nothing that is counted is missing here.
+    for name in shipped:
+        groups.setdefault(_owner(applied, name, used_by.get(name, ())), []).append(name)
     own = {steps[0]: names for (part, steps), names in groups.items() if not part}
-    trainable = {n: _count([t] if t.requires_grad else []) for n, t in stored.items()}
-    sizes = {n: _bytes([t]) for n, t in shipped.items()}
 
-    def totals(names: Iterable[str]) -> tuple[int, int]:
-        names = list(names)
-        return sum(trainable[n] for n in names), sum(sizes.get(n, 0) for n in names)
+    def totals(names: Sequence[str]) -> tuple[int, int]:
+        learning = (trainable[name] for name in names if name in trainable)
+        return _count(learning), _bytes(shipped[name] for name in names)
 
     choices = applied.plan.resolve(applied.model.config.num_hidden_layers)
     rows = tuple(

@@ -16,21 +16,12 @@ from adapterkit.plans.applied import AppliedPlan
 from adapterkit.plans.apply import apply_plan, check_name
 from adapterkit.plans.files import HEAD_FOLDER, config_files, tensor_files
 from adapterkit.plans.manifest import PLAN_FILE, PlanManifest, read_plan_manifest
-from adapterkit.plans.parts import adapter_names_of
+from adapterkit.plans.parts import ADAPTER_CONTAINERS, adapter_names_of
 from adapterkit.plans.saving import describe
 from adapterkit.plans.step_plan import StepPlan
 from adapterkit.runs.errors import UserError
 
 _NOT_COMPARED = ("version", "model_class", "model_name", "name")
-_CONTAINERS = (
-    "adapters",
-    "heads",
-    "loras",
-    "prefix_gates",
-    "prefix_tunings",
-    "refts",
-    "shared_parameters",
-)
 
 
 def load_adapted(
@@ -201,7 +192,7 @@ def _saved_file(file: str, originals: Mapping[str, str]) -> str:
 def _saved_tensor(name: str, originals: Mapping[str, str]) -> str:
     parts = name.split(".")
     for index, container in enumerate(parts[:-1]):
-        if container in _CONTAINERS:
+        if container in (*ADAPTER_CONTAINERS, "heads"):
             parts[index + 1] = originals.get(parts[index + 1], parts[index + 1])
     return ".".join(parts)
 

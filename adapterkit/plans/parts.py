@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 import torch
-from adapters.loading import AdapterLoader
 from adapters.methods.bottleneck import BottleneckLayer
 from torch import nn
 
@@ -17,6 +17,16 @@ from adapterkit.backbones.tying import BLOCK_PARAMETERS
 
 BACKBONE, EMBEDDING_ADAPTER, HEADS = "albert.", "albert.encoder.embedding_adapter.", "heads."
 POOLER = "albert.pooler."
+
+ADAPTER_CONTAINERS = (
+    "adapters",
+    "loras",
+    "prefix_gates",
+    "prefix_tunings",
+    "refts",
+    "shared_parameters",
+)
+"""Modules of AdapterHub whose children are adapters, by name."""
 
 _PREFIX_POOL = ".attention.prefix_tuning.pool."
 
@@ -49,15 +59,11 @@ def adapter_names_of(model: RecursiveAdapterModel) -> list[str]:
     return list(model.adapters_config.adapters)
 
 
-def belongs_to_adapter(model: RecursiveAdapterModel, tensor: str, adapter: str) -> bool:
-    """Whether the tensor of that name is one AdapterHub stores with `adapter`."""
-    return bool(AdapterLoader(model).filter_func(adapter)(tensor))
-
-
 def adapter_of(model: RecursiveAdapterModel, tensor: str) -> str | None:
-    """The adapter that the tensor of that name belongs to, if it belongs to one."""
-    for adapter in adapter_names_of(model):
-        if belongs_to_adapter(model, tensor, adapter):
+    """The adapter that AdapterHub stores the tensor of that name with, if there is one."""
+    parts = tensor.split(".")
+    for container, adapter in pairwise(parts):
+        if container in ADAPTER_CONTAINERS and adapter in model.adapters_config.adapters:
             return adapter
     return None
 
@@ -65,7 +71,7 @@ def adapter_of(model: RecursiveAdapterModel, tensor: str) -> str | None:
 def adapter_parameters(model: RecursiveAdapterModel, adapter: str) -> Iterator[nn.Parameter]:
     """The parameters of an adapter, those that its steps share included."""
     for name, parameter in model.named_parameters():
-        if belongs_to_adapter(model, name, adapter):
+        if adapter_of(model, name) == adapter:
             yield parameter
 
 

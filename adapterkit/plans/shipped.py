@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from adapterkit.plans.applied import AppliedPlan
-from adapterkit.plans.parts import belongs_to_adapter, stored_tensors
+from adapterkit.plans.parts import adapter_of, stored_tensors
 
 
 def shipped_tensors(applied: AppliedPlan) -> dict[str, torch.Tensor]:
@@ -15,10 +15,11 @@ def shipped_tensors(applied: AppliedPlan) -> dict[str, torch.Tensor]:
     fixed in them (such as ReFT's base of an orthogonal matrix) included. With the backbone they
     make up the adapted model.
     """
+    trainable = set(applied.trainable)
     return {
         name: tensor.detach()
         for name, tensor in stored_tensors(applied.model).items()
-        if tensor.requires_grad or is_task_tensor(applied, name)
+        if name in trainable or is_task_tensor(applied, name)
     }
 
 
@@ -26,4 +27,4 @@ def is_task_tensor(applied: AppliedPlan, name: str) -> bool:
     """Whether the tensor of that name belongs to the plan's task adapters or the task head."""
     if applied.head is not None and name.startswith(f"heads.{applied.head}."):
         return True
-    return any(belongs_to_adapter(applied.model, name, a) for a in applied.adapter_names)
+    return adapter_of(applied.model, name) in applied.adapter_names

@@ -9,7 +9,8 @@ from adapterkit.plans.apply import apply_plan
 from adapterkit.plans.ledger import Ledger, SharedRow, ledger
 from adapterkit.plans.step_plan import StepPlan
 
-_PREVIEW = "task"
+PREVIEW_NAME = "task"
+"""Name of the adapter and head of a plan that is only shown."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,9 @@ class PlanRow:
 
 
 def show_plan(model: RecursiveAdapterModel, plan: StepPlan) -> tuple[tuple[PlanRow, ...], Ledger]:
-    """Apply a plan and list what each step learns; the task head is not counted.
+    """Apply a plan and list what each step learns.
+
+    The task head is counted if the model has one that is called `PREVIEW_NAME` or is active.
 
     Args:
         model: A backbone that is not needed afterwards: the plan is applied to it.
@@ -45,7 +48,7 @@ def show_plan(model: RecursiveAdapterModel, plan: StepPlan) -> tuple[tuple[PlanR
     Raises:
         UserError: The plan does not fit the backbone.
     """
-    counts = ledger(apply_plan(model, plan, name=_PREVIEW))
+    counts = ledger(apply_plan(model, plan, name=PREVIEW_NAME))
     steps = [
         PlanRow((row.step,), row.mechanism, row.learns, row.trainable, row.shipped_bytes)
         for row in counts.steps

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import copy
+import pickle
 from collections.abc import Callable
 
 import pytest
@@ -38,16 +38,14 @@ def build(layerwise: bool, **options: object) -> RecursiveAdapterModel:
 
 
 @pytest.fixture(scope="session")
-def templates() -> dict[bool, RecursiveAdapterModel]:
-    return {True: build(True), False: build(False)}
+def templates() -> dict[bool, bytes]:
+    return {layerwise: pickle.dumps(build(layerwise)) for layerwise in (True, False)}
 
 
 @pytest.fixture
-def make_model(
-    templates: dict[bool, RecursiveAdapterModel],
-) -> Callable[[bool], RecursiveAdapterModel]:
+def make_model(templates: dict[bool, bytes]) -> Callable[[bool], RecursiveAdapterModel]:
     """A fresh tiny backbone, with or without layer-wise adapters; always the same weights."""
-    return lambda layerwise=True: copy.deepcopy(templates[layerwise])
+    return lambda layerwise=True: pickle.loads(templates[layerwise])
 
 
 @pytest.fixture(scope="session")

@@ -198,7 +198,9 @@ def test_layerwise_needs_layerwise_adapters() -> None:
 
 
 @given(plan_texts())
-def test_yaml_reads_back(tmp_path_factory: pytest.TempPathFactory, case: tuple[str, object]) -> None:
+def test_yaml_reads_back(
+    tmp_path_factory: pytest.TempPathFactory, case: tuple[str, object]
+) -> None:
     path = tmp_path_factory.getbasetemp() / "plan.yaml"
     for text in (case[0], "lora(r=4)", "head", "3-5:adapter rest:frozen"):
         plan = StepPlan.parse(text)

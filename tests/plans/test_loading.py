@@ -1,0 +1,278 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from adapters import Stack
+from safetensors.torch import load_file, save_file
+
+from adapterkit.backbones.adapter_model import RecursiveAdapterModel
+from adapterkit.backbones.layerwise import LAYERWISE
+from adapterkit.plans.applied import AppliedPlan
+from adapterkit.plans.apply import apply_plan
+from adapterkit.plans.loading import load_adapted
+from adapterkit.plans.saving import save_adapted
+from adapterkit.plans.step_plan import StepPlan
+from adapterkit.runs.errors import UserError
+from tests.plans.conftest import build
+
+MakeModel = Callable[[bool], RecursiveAdapterModel]
+Batch = dict[str, torch.Tensor]
+MIXED = "0:seq_bn 1:layerwise 2:lora 3:full"
+
+
+@torch.no_grad()
+def logits(model: RecursiveAdapterModel, batch: Batch) -> torch.Tensor:
+    return model(**batch).logits
+
+
+def trained(model: RecursiveAdapterModel, plan: str, name: str = "task") -> AppliedPlan:
+    """A model whose learning parameters are no longer what they were made with."""
+    model.add_tagging_head(name, num_labels=5)
+    applied = apply_plan(model, StepPlan.parse(plan), name=name)
+    generator = torch.Generator().manual_seed(4)
+    with torch.no_grad():
+        for tensor in applied.trainable:
+            parameter = model.get_parameter(tensor)
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
+    return applied
+
+
+@pytest.fixture
+def saved(make_model: MakeModel, tmp_path: Path) -> Path:
+    save_adapted(trained(make_model(True), MIXED), tmp_path / "saved")
+    return tmp_path / "saved"
+
+
+def test_folder_holds_adapterhub_folders(saved: Path) -> None:
+    files = sorted(path.relative_to(saved).as_posix() for path in saved.rglob("*.*"))
+    assert files == [
+        "head/head_config.json",
+        "head/model_head.safetensors",
+        "layerwise/adapter.safetensors",
+        "layerwise/adapter_config.json",
+        "plan.json",
+        "task-2/adapter.safetensors",
+        "task-2/adapter_config.json",
+        "task/adapter.safetensors",
+        "task/adapter_config.json",
+        "weights.safetensors",
+    ]
+    config = json.loads((saved / "layerwise" / "adapter_config.json").read_text())
+    assert [member["leave_out"] for member in config["config"]["configs"]] == [[0, 2, 3]] * 2
+    assert config["model_name"] is None
+
+
+@pytest.mark.parametrize(
+    "plan",
+    ["seq_bn", "1-2:lora rest:frozen", "double_seq_bn", "unipelt(prefix_length=3)", "noreft"],
+)
+@pytest.mark.parametrize("layerwise", [True, False])
+def test_adapterhub_itself_loads_the_adapter_and_the_head(
+    make_model: MakeModel, batch: Batch, tmp_path: Path, plan: str, layerwise: bool
+) -> None:
+    applied = trained(make_model(layerwise), plan)
+    save_adapted(applied, tmp_path / "saved")
+    model = make_model(layerwise)
+    model.load_adapter(str(tmp_path / "saved" / "task"), use_safetensors=True)
+    model.load_head(str(tmp_path / "saved" / "head"), use_safetensors=True)
+    model.set_active_adapters(Stack(*applied.active))
+    torch.testing.assert_close(logits(model.eval(), batch), logits(applied.model, batch))
+
+
+def test_saved_elsewhere_under_another_name(
+    make_model: MakeModel, batch: Batch, saved: Path, tmp_path: Path
+) -> None:
+    expected = logits(load_adapted(make_model(True), saved).model, batch)
+    renamed = load_adapted(make_model(True), saved, name="attention")
+    assert renamed.adapter_names == ("attention", "attention-2")
+    assert renamed.head == "attention"
+    assert torch.equal(logits(renamed.model, batch), expected)
+    save_adapted(renamed, tmp_path / "again")
+    again = load_adapted(make_model(True), tmp_path / "again", name="task")
+    assert torch.equal(logits(again.model, batch), expected)
+
+
+def test_two_results_in_one_model(make_model: MakeModel, batch: Batch, tmp_path: Path) -> None:
+    expected = {}
+    for name, plan in (("ner", "seq_bn"), ("ner2", "1-3:lora rest:frozen")):
+        applied = trained(make_model(True), plan, name)
+        expected[name] = logits(applied.model, batch)
+        save_adapted(applied, tmp_path / name)
+    model = make_model(True)
+    loaded = {name: load_adapted(model, tmp_path / name) for name in expected}
+    for name, applied in loaded.items():
+        model.set_active_adapters(Stack(*applied.active))
+        model.active_head = name
+        assert torch.equal(logits(model, batch), expected[name])
+        save_adapted(applied, tmp_path / f"{name}-again")
+        for file in tmp_path.joinpath(name).rglob("*.safetensors"):
+            other = tmp_path / f"{name}-again" / file.relative_to(tmp_path / name)
+            assert file.read_bytes() == other.read_bytes()
+
+
+def change_tensors(path: Path, change: Callable[[dict[str, torch.Tensor]], Any]) -> None:
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path)
+
+
+def change_json(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def drop_first(tensors: dict[str, torch.Tensor]) -> None:
+    del tensors[min(tensors)]
+
+
+def grow_first(tensors: dict[str, torch.Tensor]) -> None:
+    name = min(tensors)
+    tensors[name] = torch.cat([tensors[name], tensors[name]])
+
+
+def halve_first(tensors: dict[str, torch.Tensor]) -> None:
+    tensors[min(tensors)] = tensors[min(tensors)].half()
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "tensor missing": (
+        lambda d: change_tensors(d / "task" / "adapter.safetensors", drop_first),
+        "lacks a tensor",
+    ),
+    "layer-wise tensor missing": (
+        lambda d: change_tensors(d / "layerwise" / "adapter.safetensors", drop_first),
+        "lacks a tensor",
+    ),
+    "head tensor missing": (
+        lambda d: change_tensors(d / "head" / "model_head.safetensors", drop_first),
+        "lacks a tensor",
+    ),
+    "block tensor missing": (
+        lambda d: change_tensors(d / "weights.safetensors", drop_first),
+        "lacks a tensor",
+    ),
+    "tensor unexpected": (
+        lambda d: change_tensors(
+            d / "task" / "adapter.safetensors", lambda t: t.update(extra=torch.ones(1))
+        ),
+        "does not belong",
+    ),
+    "tensor of another shape": (
+        lambda d: change_tensors(d / "task" / "adapter.safetensors", grow_first),
+        "shape",
+    ),
+    "tensor of another type": (
+        lambda d: change_tensors(d / "task-2" / "adapter.safetensors", halve_first),
+        "type",
+    ),
+    "file missing": (lambda d: (d / "weights.safetensors").unlink(), "cannot be read"),
+    "folder missing": (lambda d: shutil.rmtree(d / "task-2"), "cannot be read"),
+    "file cut short": (
+        lambda d: (d / "weights.safetensors").write_bytes(
+            (d / "weights.safetensors").read_bytes()[:-9]
+        ),
+        "cannot be read",
+    ),
+    "pickle beside it": (lambda d: (d / "task" / "pytorch_adapter.bin").touch(), "does not belong"),
+    "another configuration": (
+        lambda d: change_json(
+            d / "task-2" / "adapter_config.json", lambda c: c["config"].update(alpha=99)
+        ),
+        "not the one that the plan stands for",
+    ),
+    "another plan": (
+        lambda d: change_json(d / "plan.json", lambda c: c.update(plan="0-3:adapter(lora)")),
+        "contradicts its own plan",
+    ),
+    "an unreadable plan": (
+        lambda d: change_json(d / "plan.json", lambda c: c.update(plan="0-3:adaptor")),
+        "adaptor",
+    ),
+    "another layout": (
+        lambda d: change_json(d / "plan.json", lambda c: c.update(block_of_step=[0, 0, 0, 0])),
+        "contradicts its own plan",
+    ),
+    "another width": (
+        lambda d: change_json(d / "plan.json", lambda c: c.update(hidden_size=64)),
+        "another backbone",
+    ),
+    "another schema": (
+        lambda d: change_json(d / "plan.json", lambda c: c.update(schema="x")),
+        "another format",
+    ),
+    "no plan": (lambda d: (d / "plan.json").unlink(), "no adapted model"),
+    "a damaged head": (
+        lambda d: change_json(
+            d / "head" / "head_config.json", lambda c: c["config"].update(num_labels="x")
+        ),
+        "damaged",
+    ),
+    "a head without configuration": (
+        lambda d: change_json(d / "head" / "head_config.json", lambda c: c.pop("config")),
+        "damaged",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_is_refused_and_the_model_left_as_it_was(
+    make_model: MakeModel, batch: Batch, saved: Path, damage: str
+) -> None:
+    harm, says = DAMAGES[damage]
+    harm(saved)
+    model = make_model(True)
+    model.add_tagging_head("other", num_labels=2)
+    before = logits(model, batch)
+    learning = {name: p.requires_grad for name, p in model.named_parameters()}
+    with pytest.raises(UserError, match=says):
+        load_adapted(model, saved)
+    assert torch.equal(logits(model, batch), before)
+    assert list(model.adapters_config.adapters) == [LAYERWISE]
+    assert list(model.heads) == ["other"]
+    assert model.active_adapters == Stack(LAYERWISE)
+    assert {name: p.requires_grad for name, p in model.named_parameters()} == learning
+    assert model.config.block_of_step == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("backbone", "says"),
+    [
+        ({"num_hidden_layers": 5}, "5 recursion steps"),
+        ({"hidden_size": 64}, "64 units"),
+        ({"layerwise": False}, "no layer-wise adapters"),
+    ],
+)
+def test_another_backbone_is_refused(saved: Path, backbone: dict[str, Any], says: str) -> None:
+    layerwise = bool(backbone.pop("layerwise", True))
+    with pytest.raises(UserError, match=says):
+        load_adapted(build(layerwise, **backbone), saved)
+
+
+def test_an_adapter_trained_behind_layerwise_adapters_needs_them(
+    make_model: MakeModel, tmp_path: Path
+) -> None:
+    save_adapted(trained(make_model(True), "seq_bn"), tmp_path / "saved")
+    with pytest.raises(UserError, match="belongs to another backbone"):
+        load_adapted(make_model(False), tmp_path / "saved")
+
+
+def test_a_taken_name_is_refused(make_model: MakeModel, saved: Path) -> None:
+    model = make_model(True)
+    load_adapted(model, saved)
+    with pytest.raises(UserError, match="already"):
+        load_adapted(model, saved)
+
+
+def test_saving_never_overwrites(make_model: MakeModel, tmp_path: Path) -> None:
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "mine.txt").write_text("precious")
+    with pytest.raises(UserError, match="taken"):
+        save_adapted(trained(make_model(True), "lora"), tmp_path / "saved")
+    assert [path.name for path in (tmp_path / "saved").iterdir()] == ["mine.txt"]
