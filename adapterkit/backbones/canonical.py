@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers.modeling_utils import no_init_weights
 
 from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.layerwise import LAYERWISE
@@ -25,14 +26,16 @@ def canonical_shapes(config: RecursiveConfig) -> dict[str, tuple[int, ...]]:
     A parameter that several steps share is listed under the first of them. Names are those of
     `RecursiveModel`.
     """
-    with torch.device("meta"):
-        model = RecursiveModel(config)
     copies = {step_name(entry) for entry in tied_names(config)}
-    return {
-        name: tuple(tensor.shape)
-        for name, tensor in model.state_dict().items()
-        if name not in copies
-    }
+    shapes = state_shapes(RecursiveModel, config)
+    return {name: shape for name, shape in shapes.items() if name not in copies}
+
+
+def state_shapes(model_class: Any, config: RecursiveConfig) -> dict[str, tuple[int, ...]]:
+    """Name and shape of everything in the state of a model; nothing is allocated."""
+    with torch.device("meta"), no_init_weights():
+        model = model_class(config)
+    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
 def step_name(entry: str) -> str:

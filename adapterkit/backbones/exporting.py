@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from adapterkit.backbones.canonical import state_shapes
 from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.fingerprint import fingerprint
 from adapterkit.backbones.layerwise_files import CONFIG_FILE as ADAPTER_CONFIG_FILE
@@ -100,8 +101,7 @@ def _tensors(
     base: RecursiveModel, config: RecursiveConfig
 ) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
     # A model built afresh has no adapters, so its names are those of the backbone alone.
-    with torch.device("meta"):
-        names = RecursiveModel(config).state_dict().keys()
+    names = state_shapes(RecursiveModel, config)
     state = base.state_dict()
     # Copies, because a file holds no tensor twice under one memory.
     tensors = {name: state[name].clone() for name in names}

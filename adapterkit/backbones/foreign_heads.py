@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from adapterkit.backbones.canonical import state_shapes
 from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.model import STATIC_HEADS
 from adapterkit.backbones.tensors import as_float32, compare_shapes, shapes_of
@@ -76,12 +77,11 @@ def head_shapes(
 ) -> dict[str, tuple[int, ...]]:
     """Name and shape of each tensor of a head that its backbone does not hold already."""
     settings = config.to_dict() | ({"num_labels": num_labels} if num_labels else {})
-    with torch.device("meta"):
-        model = static_class(class_name)(RecursiveConfig(**settings))
+    shapes = state_shapes(static_class(class_name), RecursiveConfig(**settings))
     tied = _TIED_DECODER if config.mlm_head == "albert" else ()
     return {
-        name: tuple(tensor.shape)
-        for name, tensor in model.state_dict().items()
+        name: shape
+        for name, shape in shapes.items()
         if not name.startswith("albert.") and name not in tied
     }
 

@@ -10,7 +10,7 @@ from adapterkit.backbones.converting import Converted, convert
 from adapterkit.backbones.foreign_heads import Head
 from adapterkit.backbones.safety import read_json
 from adapterkit.backbones.saving import CONFIG_FILE, write_files
-from adapterkit.backbones.sources import locate
+from adapterkit.backbones.sources import Located, locate
 from adapterkit.backbones.static import HEAD_FILE
 from adapterkit.backbones.tensors import write_safetensors
 from adapterkit.backbones.tokenizer import load_tokenizer
@@ -53,16 +53,16 @@ def import_checkpoint(
         located.path if tokenizer is None else Path(tokenizer), converted.config.vocab_size
     )
     model = build_model(converted.config, converted.tensors, converted.layerwise)
-    name = located.id if located.id == str(source) and "/" in located.id else located.path.name
     with atomic_directory(destination) as directory:
-        write_files(model, words, directory, card=_card(Path(name), converted, notes))
+        write_files(model, words, directory, card=_card(located, converted, notes))
         if converted.head is not None:
             _write_head(directory, converted.head)
     return notes
 
 
-def _card(name: Path, converted: Converted, notes: tuple[str, ...]) -> dict[str, Any]:
-    shown = str(name) if not name.is_absolute() else name.name
+def _card(located: Located, converted: Converted, notes: tuple[str, ...]) -> dict[str, Any]:
+    # A hub id is of use elsewhere, a path on this machine is not.
+    shown = located.path.name if Path(located.id).is_absolute() else located.id
     return {
         "name": shown,
         "imported_from": {

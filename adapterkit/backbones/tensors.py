@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
-from adapterkit.runs.disk import disk_errors
+from adapterkit.runs.atomic import write_bytes
 from adapterkit.runs.errors import UserError
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -104,9 +104,8 @@ def write_safetensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     Raises:
         UserError: The disk is full or the path cannot be written.
     """
-    with disk_errors(path):
-        plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        save_file(plain, str(path), metadata={"format": "pt"})
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_bytes(path, save(plain, metadata={"format": "pt"}))
 
 
 def unreadable(path: Path, error: Exception) -> UserError:
