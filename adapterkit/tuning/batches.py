@@ -13,7 +13,7 @@ from adapterkit.tasks.encoding import IGNORED, Encoded
 
 Features = dict[str, torch.Tensor]
 
-_POOL_BATCHES = 16
+_POOL_BATCHES = 32
 
 
 class WindowDataset(Dataset[int]):
@@ -32,7 +32,7 @@ class WindowDataset(Dataset[int]):
 class TokenBatches(Sampler[list[int]]):
     """Batches of at most `batch_tokens` word pieces, padding included.
 
-    Windows are shuffled, sorted by length within pools of about 16 batches, cut, and the batches
+    Windows are shuffled, sorted by length within pools of about 32 batches, cut, and the batches
     shuffled. Every epoch has the same number of batches, which resuming in mid-epoch relies on.
 
     Args:
