@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import signal
 import threading
 from collections.abc import Iterator
@@ -24,8 +25,13 @@ class Interrupted(KeyboardInterrupt):
     def __str__(self) -> str:
         return (
             f"Stopped; everything trained so far is kept in {self.path}\n"
-            f"  go on with: adapterkit tune --resume --output {self.path}"
+            f"  go on with: {resume_command(self.path)}"
         )
+
+
+def resume_command(path: Path) -> str:
+    """What to type to go on with the run in `path`."""
+    return f"adapterkit tune --resume --output {shlex.quote(str(path))}"
 
 
 class StopRequest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,10 @@ from adapterkit.tasks.sources import TaskData, load_data
 from adapterkit.tuning.evaluation import EvaluationSplit, evaluation_split
 from adapterkit.tuning.heads import add_head
 from adapterkit.tuning.request import Request
-from adapterkit.tuning.settings import Settings, resolve_settings
+from adapterkit.tuning.settings import Settings, check_range, resolve_settings
+
+_LARGEST_SEED = 2**32 - 1
+"""NumPy's generator takes no larger one."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ def prepare(request: Request, progress: Progress) -> Prepared:
     task = load_task(request.task)
     plan = StepPlan.parse(request.plan)
     _check_protocol(task, request)
+    check_range("--seed", request.seed, 0, _LARGEST_SEED)
+    check_range("--limit-train", request.limit_train, 1, math.inf)
     progress.begin("reading data")
     data = load_data(task, request.data)
     progress.begin("loading the backbone")

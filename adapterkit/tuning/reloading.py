@@ -57,10 +57,24 @@ def load_run(path: str | Path) -> LoadedRun:
             allowed=manifest.backbone.fingerprint,
             hint="restore that backbone, or tune again",
         )
+    _check_max_length(manifest, directory, backbone)
     applied = load_adapted(backbone.model, directory.adapter_path)
     backbone.model.active_head = applied.head
     backbone.model.eval()
     return LoadedRun(manifest, task, backbone, applied)
+
+
+def _check_max_length(manifest: RunManifest, directory: RunDirectory, backbone: Backbone) -> None:
+    found = manifest.hyperparameters.get("max_length")
+    longest = backbone.model.config.max_position_embeddings
+    if not isinstance(found, int) or not 1 <= found <= longest:
+        raise UserError(
+            "the run's window length is damaged",
+            where=f"{directory.manifest_path}: hyperparameters.max_length",
+            found=str(found),
+            allowed=f"1 to {longest}",
+            hint="restore run.json, or tune again",
+        )
 
 
 def _task(manifest: RunManifest, directory: RunDirectory) -> TaskConfig:

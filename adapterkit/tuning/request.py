@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from adapterkit.runs.errors import UserError
 from adapterkit.tasks.encoding import Protocol
+
+_KEYWORDS = ("auto", "bundled", "hub", "sample")
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,13 @@ class Request:
     limit_train: int | None = None
     protocol: Protocol = "word"
 
+    def __post_init__(self) -> None:
+        """Make paths absolute, so that the run can be resumed from any folder."""
+        if self.task.endswith((".yaml", ".yml")):
+            object.__setattr__(self, "task", str(Path(self.task).expanduser().absolute()))
+        for name in ("backbone", "data"):
+            object.__setattr__(self, name, _absolute(getattr(self, name)))
+
     def as_dict(self) -> dict[str, Any]:
         """As plain JSON values, for ``state.json``."""
         return asdict(self)
@@ -53,11 +63,12 @@ class Request:
             UserError: If a field is missing or unknown.
         """
         known = {field.name for field in fields(cls)}
-        if known != values.keys():
+        names = set(values) if isinstance(values, Mapping) else set()
+        if known != names:
             raise UserError(
                 "the state of the run is damaged, or of another version",
                 where="state.json: request",
-                found=", ".join(sorted(known ^ values.keys())),
+                found=", ".join(sorted(known ^ names)),
                 hint="start the run anew in another directory",
             )
         return cls(**values)
@@ -87,6 +98,11 @@ def check_same(asked: Request, started: Request) -> None:
             allowed=str(then[name]),
             hint="leave the option out, or start a new run in another directory",
         )
+
+
+def _absolute(source: str) -> str:
+    path = Path(source).expanduser()
+    return str(path.absolute()) if source not in _KEYWORDS and path.is_dir() else source
 
 
 def _stem(task: str) -> str:

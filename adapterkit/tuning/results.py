@@ -44,9 +44,14 @@ def write_results(
             (folder / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
     manifest = _manifest(prepared, metrics, timings, command, padding)
     manifests.save(manifest, directory.manifest_path)
+    drop_work(directory)
+    return manifest
+
+
+def drop_work(directory: RunDirectory) -> None:
+    """Remove what only an unfinished run needs."""
     shutil.rmtree(directory.checkpoints_path, ignore_errors=True)
     directory.state_path.unlink(missing_ok=True)
-    return manifest
 
 
 def batch_padding(prepared: Prepared, batches: Sequence[Sequence[int]]) -> float:

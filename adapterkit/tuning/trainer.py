@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainingArguments
+from transformers import (
+    EarlyStoppingCallback,
+    PrinterCallback,
+    Trainer,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 from transformers.trainer import TRAINER_STATE_NAME
 
 from adapterkit.plans.applied import AppliedPlan
 from adapterkit.runs.directory import RunDirectory
 from adapterkit.tuning.batches import Collator, EpochLoader, TokenBatches, WindowDataset
 from adapterkit.tuning.callbacks import Reporting, Saving
+from adapterkit.tuning.checkpoints import Checkpoint, checkpoint_folder, prune, seal
 from adapterkit.tuning.evaluation import EvaluationSplit, predict_split, score_split
 from adapterkit.tuning.optimiser import parameter_groups
 from adapterkit.tuning.settings import Settings
 from adapterkit.tuning.trained import load_trained, save_trained
-
-CHECKPOINTS_KEPT = 2
 
 
 class PlanTrainer(Trainer):  # type: ignore[misc]
@@ -98,30 +103,36 @@ class PlanTrainer(Trainer):  # type: ignore[misc]
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         load_trained(self.applied.model, Path(resume_from_checkpoint))
 
+    def go_on(self, checkpoint: Checkpoint | None) -> None:
+        """Train to the end from a checkpoint, or from the start."""
+        if checkpoint is None:
+            self.train()
+            return
+        state = TrainerState.load_from_json(str(checkpoint.folder / TRAINER_STATE_NAME))
+        if _was_stopped(state):
+            # Trainer would begin another epoch before it asks whether to stop.
+            self.state = state
+            self._load_best_model()
+        else:
+            self.train(resume_from_checkpoint=str(checkpoint.folder))
+
+    def _rotate_checkpoints(self, use_mtime: bool = False, output_dir: str | None = None) -> None:
+        # Trainer calls this once a checkpoint is written, and before older ones may go.
+        seal(self._checkpoint(self.state.global_step), self.state.best_global_step)
+        prune(Path(str(self.args.output_dir)), self.state.global_step)
+
     def _load_best_model(self) -> None:
         # By step, not by path: the run directory may have been moved since.
-        best = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.best_global_step}"
-        load_trained(self.applied.model, best)
+        load_trained(self.applied.model, self._checkpoint(self.state.best_global_step))
+
+    def _checkpoint(self, update: int) -> Path:
+        return checkpoint_folder(Path(str(self.args.output_dir)), update)
 
 
-def last_checkpoint(directory: RunDirectory) -> Path | None:
-    """The newest whole checkpoint of a run; Trainer writes its state file last."""
-    if not directory.checkpoints_path.is_dir():
-        return None
-    found = {
-        int(folder.name.rpartition("-")[2]): folder
-        for folder in directory.checkpoints_path.glob("checkpoint-*")
-        if _is_whole(folder)
-    }
-    return found[max(found)] if found else None
-
-
-def _is_whole(folder: Path) -> bool:
-    try:
-        state = json.loads((folder / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(state, dict) and folder.name == f"checkpoint-{state.get('global_step')}"
+def _was_stopped(state: TrainerState) -> bool:
+    """Whether training was over when this state was saved, as after early stopping."""
+    control = state.stateful_callbacks.get(TrainerControl.__name__, {})
+    return bool(control.get("args", {}).get("should_training_stop", False))
 
 
 def _early_stopping(settings: Settings) -> list[EarlyStoppingCallback]:
@@ -142,7 +153,6 @@ def _arguments(settings: Settings, seed: int, directory: RunDirectory) -> Traini
         load_best_model_at_end=True,
         metric_for_best_model="eval_score",
         greater_is_better=True,
-        save_total_limit=CHECKPOINTS_KEPT,
         restore_callback_states_from_checkpoint=settings.patience is not None,
         logging_steps=20,
         report_to=[],

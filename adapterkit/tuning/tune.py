@@ -15,13 +15,14 @@ from adapterkit.runs.lock import hold
 from adapterkit.runs.progress import Progress, Silence
 from adapterkit.tasks.encoding import Protocol
 from adapterkit.tuning.callbacks import Reporting, Saving
+from adapterkit.tuning.checkpoints import Checkpoint, last_checkpoint
 from adapterkit.tuning.evaluation import predict_split, score_split
-from adapterkit.tuning.interruption import Interrupted, stop_requests
+from adapterkit.tuning.interruption import Interrupted, resume_command, stop_requests
 from adapterkit.tuning.prepare import Prepared, prepare
 from adapterkit.tuning.request import Request, check_same
-from adapterkit.tuning.results import batch_padding, write_results
+from adapterkit.tuning.results import batch_padding, drop_work, write_results
 from adapterkit.tuning.run import Run
-from adapterkit.tuning.trainer import PlanTrainer, last_checkpoint
+from adapterkit.tuning.trainer import PlanTrainer
 
 RUNS = Path("runs")
 CHECKPOINT_SECONDS = 120.0
@@ -129,6 +130,9 @@ def resume_run(
     progress = progress or Silence()
     if directory.is_finished:
         progress.say(f"{directory.path} is finished already")
+        if directory.state_path.exists():
+            with hold(directory.path):
+                drop_work(directory)
         return Run.load(directory.path)
     state = directory.load_state()
     started = Request.from_dict(state.get("request", {}))
@@ -184,12 +188,20 @@ def _train(
             Reporting(directory, progress),
             saving,
         )
-        checkpoint = last_checkpoint(directory) if resume else None
+        checkpoint = last_checkpoint(directory.checkpoints_path) if resume else None
         saving.start(0.0 if checkpoint is None else _seconds_before(directory))
         padding = batch_padding(prepared, list(trainer.batches))
-        directory.append_log({"event": "resume" if checkpoint else "start", "padding": padding})
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        directory.append_log({"padding": padding, **_beginning(checkpoint)})
+        trainer.go_on(checkpoint)
+        if request.asked:
+            raise Interrupted(directory.path)
     return saving.seconds, padding
+
+
+def _beginning(checkpoint: Checkpoint | None) -> dict[str, Any]:
+    if checkpoint is None:
+        return {"event": "start"}
+    return {"event": "resume", "update": checkpoint.update}
 
 
 def _seconds_before(directory: RunDirectory) -> float:
@@ -200,6 +212,10 @@ def _seconds_before(directory: RunDirectory) -> float:
 def _new_directory(request: Request, output: str | Path | None) -> RunDirectory:
     if output is not None:
         directory = RunDirectory(Path(output))
+        if directory.state_path.exists():
+            with hold(directory.path):
+                # A run that is still going is in use, not unfinished.
+                _check_fresh(directory)
         _check_fresh(directory)
     else:
         directory = RunDirectory(RUNS / request.folder_name)
@@ -223,7 +239,7 @@ def _check_fresh(directory: RunDirectory) -> None:
         raise UserError(
             "the output directory holds an unfinished run",
             where=str(path),
-            hint=f"adapterkit tune --resume --output {path}; or choose another --output",
+            hint=f"{resume_command(path)}; or choose another --output",
         )
     if path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir()):
         raise UserError(
