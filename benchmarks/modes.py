@@ -3,7 +3,8 @@
     python benchmarks/modes.py bc5cdr --output benchmarks/results/bc5cdr-modes.json
 
 Runs go one after another through the command line, as a user would type them. A run that was
-recorded at the same commit is not repeated; one that was stopped is resumed.
+recorded at the same commit is not repeated; one that was stopped is resumed. Beside the record
+stands the same as a Markdown table.
 """
 
 from __future__ import annotations
@@ -38,12 +39,16 @@ def main() -> None:
     parser.add_argument("--plans", nargs="+", default=PLANS, help="each the options of one plan")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--options", default="", help="more options for every run")
+    parser.add_argument("--note", help="what a reader must know of these runs")
     parser.add_argument("--runs", type=Path, default=Path("runs/benchmarks"))
     options = parser.parse_args()
     record = _open_record(options.output)
+    if options.note:
+        record["note"] = options.note
     for seed in options.seeds:
         for plan in options.plans:
             _record_run(record, options, plan, seed)
+    _write_text(options.output.with_suffix(".md"), _table(record))
 
 
 def _record_run(record: dict[str, Any], options: argparse.Namespace, plan: str, seed: int) -> None:
@@ -86,10 +91,39 @@ def _open_record(path: Path) -> dict[str, Any]:
     }
 
 
+def _table(record: dict[str, Any]) -> str:
+    hardware, first = record["hardware"], record["runs"][0]
+    lines = [
+        f"# {first['task']}: what each plan reached",
+        "",
+        f"One row is one run; the backbone is `{first['backbone']['id']}`"
+        f" (`{first['backbone']['fingerprint'][:19]}`), the protocol `{first['protocol']}`.",
+        f"Commit `{record['commit'][:10]}`, {record['date']}, {hardware['cores']} cores of"
+        f" {hardware['cpu']}. Scores: {first['metrics']['test']['metric']}.",
+        *([record["note"]] if "note" in record else []),
+        "",
+        "| command | trainable parameters | bytes shipped | dev | test | training | peak memory |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for run in sorted(record["runs"], key=lambda run: -run["ledger"]["trainable"]):
+        ledger, metrics = run["ledger"], run["metrics"]
+        lines.append(
+            f"| `{run['command']}` | {ledger['trainable']:,} | {ledger['shipped_bytes']:,}"
+            f" | {metrics['dev']['score']:.4f} | {metrics['test']['score']:.4f}"
+            f" | {run['timings']['train_seconds'] / 60:.1f} min"
+            f" | {run['memory']['peak_bytes'] / 2**30:.1f} GiB |"
+        )
+    return "\n".join([*lines, "", "Made by:", "", f"    {record['command']}", ""])
+
+
 def _write(path: Path, record: dict[str, Any]) -> None:
+    _write_text(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+def _write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)
 
 
