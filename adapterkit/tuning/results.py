@@ -14,6 +14,7 @@ from adapterkit.runs import manifest as manifests
 from adapterkit.runs.atomic import atomic_directory
 from adapterkit.runs.directory import RunDirectory
 from adapterkit.runs.environment import hardware, peak_memory_bytes, versions
+from adapterkit.runs.jsonable import json_ready
 from adapterkit.runs.manifest import RunManifest
 from adapterkit.tasks.examples import Example, NerExample
 from adapterkit.tasks.schemes import spans_from_tags
@@ -108,7 +109,8 @@ def _manifest(
         "padding_share": round(padding, 4),
         "notes": _notes(prepared),
     }
-    return RunManifest.model_validate(values)
+    # As JSON has it, so that the manifest equals the one read back.
+    return RunManifest.model_validate(json_ready(values))
 
 
 def _notes(prepared: Prepared) -> list[str]:
