@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from adapterkit.plans.applied import AppliedPlan
+from adapterkit.plans.decay import undecayed
 from adapterkit.plans.parts import stored_tensors
 from adapterkit.tuning.settings import Settings
 
@@ -14,15 +15,17 @@ from adapterkit.tuning.settings import Settings
 def parameter_groups(applied: AppliedPlan, settings: Settings) -> list[dict[str, Any]]:
     """AdamW's parameter groups: each learning parameter once, with its mechanism's rate.
 
-    Matrices decay, vectors (biases, LayerNorms, scales) do not. What several mechanisms train has
-    the rate of the first.
+    Matrices decay; vectors (biases, LayerNorms) and what `undecayed` names do not. What several
+    mechanisms train has the rate of the first.
     """
     families = _families(applied)
+    scales = {id(applied.model.get_parameter(name)) for name in undecayed(applied)}
     groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
     for name, tensor in stored_tensors(applied.model).items():
         if isinstance(tensor, nn.Parameter) and tensor.requires_grad:
             family = "head" if name.startswith("heads.") else families[id(tensor)]
-            groups.setdefault((family, tensor.ndim > 1), []).append(tensor)
+            decays = tensor.ndim > 1 and id(tensor) not in scales
+            groups.setdefault((family, decays), []).append(tensor)
     return [
         {
             "params": parameters,

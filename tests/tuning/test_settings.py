@@ -1,0 +1,75 @@
+"""Defaults and limits of a run's hyper-parameters."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from adapterkit.plans.adapter_table import ADAPTER_SPECS
+from adapterkit.plans.mechanisms import MECHANISMS
+from adapterkit.runs.errors import UserError
+from adapterkit.tuning.settings import LEARNING_RATES, check_range, resolve_settings
+
+
+def test_everything_that_learns_has_a_rate() -> None:
+    kinds = {m.kind for m in MECHANISMS.values() if m.learns and not m.takes_config}
+    families = {spec.family for spec in ADAPTER_SPECS.values()}
+    assert kinds | families | {"head"} <= set(LEARNING_RATES)
+    assert all(0 < rate < 0.1 for rate in LEARNING_RATES.values())
+
+
+def test_fresh_weights_learn_faster_than_pretrained_ones() -> None:
+    fresh = {spec.family for spec in ADAPTER_SPECS.values()} | {"head"}
+    assert min(LEARNING_RATES[family] for family in fresh) > LEARNING_RATES["layerwise"]
+    assert LEARNING_RATES["layerwise"] > LEARNING_RATES["full"]
+
+
+@pytest.mark.parametrize(
+    ("examples", "epochs", "batch_tokens"),
+    [(1, 20, 512), (1000, 20, 512), (1999, 11, 512), (2000, 10, 1024), (4560, 5, 1024)],
+)
+def test_small_corpora_are_passed_more_often(examples: int, epochs: int, batch_tokens: int) -> None:
+    settings = resolve_settings(examples, 256)
+    assert (settings.epochs, settings.batch_tokens) == (epochs, batch_tokens)
+    assert settings.max_length == 256
+    assert settings.learning_rates == LEARNING_RATES
+    assert settings.patience is None
+
+
+def test_choices_are_kept() -> None:
+    settings = resolve_settings(
+        10, 64, epochs=3, learning_rate=5e-4, batch_tokens=99, patience=2
+    ).as_dict()
+    assert settings["learning_rates"] == dict.fromkeys(LEARNING_RATES, 5e-4)
+    assert (settings["epochs"], settings["batch_tokens"], settings["patience"]) == (3, 99, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [
+        ("epochs", "--epochs", 0),
+        ("epochs", "--epochs", -1),
+        ("learning_rate", "--lr", 0.0),
+        ("learning_rate", "--lr", -1e-3),
+        ("learning_rate", "--lr", math.nan),
+        ("learning_rate", "--lr", math.inf),
+        ("batch_tokens", "--batch-tokens", 0),
+        ("patience", "--patience", 0),
+    ],
+)
+def test_limits(name: str, option: str, value: Any) -> None:
+    with pytest.raises(UserError, match="out of range") as error:
+        resolve_settings(10, 64, **{name: value})
+    assert error.value.where == option
+    assert error.value.found == str(value)
+    assert " to " in str(error.value.allowed)
+
+
+def test_an_open_range_says_so() -> None:
+    check_range("--limit-train", None, 1, math.inf)
+    check_range("--limit-train", 1, 1, math.inf)
+    with pytest.raises(UserError) as error:
+        check_range("--limit-train", 0, 1, math.inf)
+    assert error.value.allowed == "1 or more"
