@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,12 +28,16 @@ class RecursiveModel(AlbertModel):  # type: ignore[misc]
 
     Without a pooler (`RecursiveConfig.use_pooler`) the pooled output is the raw state of the first
     token, shape (batch, hidden).
+
+    A model works on a copy of the configuration it is given, because untying, merging and adding
+    heads write to it: two models made from one configuration do not disturb each other.
     """
 
     config_class = RecursiveConfig
     supports_gradient_checkpointing = True
 
     def __init__(self, config: RecursiveConfig, add_pooling_layer: bool = True) -> None:
+        config = copy.deepcopy(config)
         super(AlbertModel, self).__init__(config)
         self.config = config
         self.embeddings = AlbertEmbeddings(config)
@@ -85,6 +90,7 @@ class RecursiveForMaskedLM(AlbertForMaskedLM):  # type: ignore[misc]
     def __init__(self, config: RecursiveConfig) -> None:
         super(AlbertForMaskedLM, self).__init__(config)
         self.albert = RecursiveModel(config, add_pooling_layer=False)
+        self.config = config = self.albert.config
         own = config.mlm_head == "miniALBERT"
         self.predictions: nn.Module = MiniAlbertMLMHead(config) if own else AlbertMLMHead(config)
         self.post_init()
@@ -105,8 +111,8 @@ class RecursiveForSequenceClassification(AlbertForSequenceClassification):  # ty
     def __init__(self, config: RecursiveConfig) -> None:
         super(AlbertForSequenceClassification, self).__init__(config)
         self.num_labels = config.num_labels
-        self.config = config
         self.albert = RecursiveModel(config)
+        self.config = self.albert.config
         self.dropout = nn.Dropout(config.classifier_dropout_prob)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
@@ -122,6 +128,7 @@ class RecursiveForTokenClassification(AlbertForTokenClassification):  # type: ig
         super(AlbertForTokenClassification, self).__init__(config)
         self.num_labels = config.num_labels
         self.albert = RecursiveModel(config, add_pooling_layer=False)
+        self.config = self.albert.config
         self.dropout = nn.Dropout(config.classifier_dropout_prob)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
@@ -137,6 +144,7 @@ class RecursiveForQuestionAnswering(AlbertForQuestionAnswering):  # type: ignore
         super(AlbertForQuestionAnswering, self).__init__(config)
         self.num_labels = config.num_labels
         self.albert = RecursiveModel(config, add_pooling_layer=False)
+        self.config = self.albert.config
         self.qa_outputs = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
 
@@ -150,6 +158,7 @@ class RecursiveForMultipleChoice(AlbertForMultipleChoice):  # type: ignore[misc]
     def __init__(self, config: RecursiveConfig) -> None:
         super(AlbertForMultipleChoice, self).__init__(config)
         self.albert = RecursiveModel(config)
+        self.config = self.albert.config
         self.dropout = nn.Dropout(config.classifier_dropout_prob)
         self.classifier = nn.Linear(config.hidden_size, 1)
         self.post_init()

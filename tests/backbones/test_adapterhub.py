@@ -5,14 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import adapters
 import pytest
 import torch
 from adapters import AutoAdapterModel, LoRAConfig, SeqBnConfig
 from adapters.composition import BatchSplit, Fuse, Parallel
+from transformers import PreTrainedModel
 
+from adapterkit.backbones.adapter_layers import StepLoRALinear
+from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 from adapterkit.backbones.layerwise import LAYERWISE
 from adapterkit.backbones.loading import load_backbone
 from adapterkit.backbones.model import (
+    STATIC_HEADS,
     RecursiveForMaskedLM,
     RecursiveForSequenceClassification,
     RecursiveForTokenClassification,
@@ -143,3 +148,74 @@ def test_static_classifier_becomes_a_flexible_head(tmp_path: Path) -> None:
     with torch.no_grad():
         found, wanted = flexible(**batch()).logits, model(**batch()).logits
     assert (found - wanted).abs().max() < 1e-5
+
+
+def _randomised(model: Any) -> Any:
+    with torch.no_grad():
+        for parameter in dict.fromkeys(model.parameters()):
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    return model.eval()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"hidden_act": "gelu"},
+        {"hidden_act": "gelu_new"},
+        {"hidden_act": "relu"},
+        {"mlm_head": "miniALBERT", "hidden_act": "gelu_new"},
+    ],
+    ids=lambda changes: "-".join(changes.values()),
+)
+@pytest.mark.parametrize("way", ["from_pretrained", "load_head"])
+def test_static_masked_lm_head_becomes_a_flexible_head(
+    tmp_path: Path, changes: dict[str, Any], way: str
+) -> None:
+    config = small_config(**changes)
+    static = _randomised(RecursiveForMaskedLM(config))
+    if way == "from_pretrained":
+        static.save_pretrained(tmp_path / "static")
+        flexible = AutoAdapterModel.from_pretrained(tmp_path / "static")
+    else:
+        adapters.init(static)
+        static.save_head(tmp_path / "head")
+        flexible = AutoAdapterModel.from_config(config)
+        flexible.load_state_dict(static.state_dict(), strict=False)
+        flexible.load_head(tmp_path / "head", load_as="words")
+    flexible.save_pretrained(tmp_path / "flexible")
+    again = AutoAdapterModel.from_pretrained(tmp_path / "flexible")
+    with torch.no_grad():
+        wanted = static(**batch()).logits
+        assert (flexible.eval()(**batch()).logits - wanted).abs().max() < 1e-5
+        assert (again.eval()(**batch()).logits - wanted).abs().max() < 1e-5
+
+
+class TestModelsOfOneConfiguration:
+    """Each works on a configuration of its own."""
+
+    def test_heads(self) -> None:
+        config = small_config()
+        for _ in range(2):
+            model = AutoAdapterModel.from_config(config)
+            model.add_adapter("task", config=SeqBnConfig(reduction_factor=8))
+            model.add_tagging_head("task", num_labels=3)
+        assert not hasattr(config, "prediction_heads")
+
+    def test_blocks(self, tmp_path: Path) -> None:
+        config = small_config()
+        one, other = RecursiveAdapterModel(config), RecursiveAdapterModel(config)
+        one.set_blocks([0, 0, 2, 3])
+        other.save_pretrained(tmp_path / "other")
+        loaded = AutoAdapterModel.from_pretrained(tmp_path / "other")
+        assert config.block_of_step == loaded.config.block_of_step == [0, 0, 0, 0]
+        assert one.config.block_of_step == [0, 0, 2, 3]
+
+    @pytest.mark.parametrize("static_class", [*STATIC_HEADS.values(), RecursiveAdapterModel])
+    def test_one_model_has_one_configuration(self, static_class: Any) -> None:
+        config = small_config()
+        model = static_class(config)
+        adapters.init(model)
+        held = {id(m.config) for m in model.modules() if isinstance(m, PreTrainedModel)}
+        linears = [m for m in model.modules() if isinstance(m, StepLoRALinear)]
+        assert held == {id(m.model_config) for m in linears} == {id(model.albert.encoder.config)}
+        assert model.config is not config
