@@ -4,58 +4,93 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from adapters.methods.bottleneck import BottleneckLayer
 from adapters.methods.lora import LoRALinearTorch
+from adapters.methods.prompt_tuning import PromptTuningLayer
 from torch import nn
 
 from adapterkit.backbones.config import RecursiveConfig
 
 
 class StepLoRALinear(LoRALinearTorch):  # type: ignore[misc]
-    """A LoRA or IA3 linear of one recursion step, whose weight other steps may share.
+    """A LoRA or IA3 linear of one recursion step, whose parameters other steps may share.
 
     Merging an update into a shared weight would change every step that shares it. Here the step
     gets a weight of its own first, which the configuration records so that saving and loading keep
-    it; resetting puts the shared weight back, bit for bit.
+    it; resetting puts the shared weight back, bit for bit. IA3 and DoRA scale the bias too, which
+    AdapterHub leaves alone when it merges.
     """
 
     step: int
     block_name: str
     weight: nn.Parameter
+    bias: nn.Parameter
     model_config: RecursiveConfig
+    merged: str | None
 
     def locate(self, step: int, block_name: str) -> None:
         """Say which parameter of which step this is, for instance 3 and ``attention.query``."""
         self.step, self.block_name = step, block_name
-        self._unmerged: list[nn.Parameter] = []
+        self._unmerged: dict[str, nn.Parameter] = {}
 
-    @property
-    def _entry(self) -> str:
-        return f"{self.step}.{self.block_name}.weight"
+    def add_adapter(self, adapter_name: str, layer_idx: int) -> bool:
+        """Add the weights of `adapter_name`; whether this linear has any."""
+        added: bool = super().add_adapter(adapter_name, layer_idx)
+        if added:
+            lora = self.loras[adapter_name]
+            if not isinstance(getattr(lora, "lora_dropout", lora), nn.Module):
+                # AdapterHub writes "no dropout" as a lambda, which no other process can be sent.
+                lora.lora_dropout = nn.Identity()
+        return added
 
     def merge_adapter(self, name: str) -> None:
-        """Merge LoRA `name` into this step's weight, and into no other step's."""
+        """Merge `name` into this step's weight and bias, and into no other step's.
+
+        Raises:
+            ValueError: The adapter is gated, or another one is merged already.
+        """
         if name not in self.loras or self.merged:
             super().merge_adapter(name)
             return
-        shared = self.weight
-        self.weight = nn.Parameter(shared.detach().clone(), shared.requires_grad)
-        try:
-            super().merge_adapter(name)
-        except ValueError:
-            self.weight = shared
-            raise
-        self._unmerged = [shared]
-        if self._entry not in self.model_config.own_parameters:
-            self.model_config.own_parameters.append(self._entry)
+        if self.loras[name].use_gating:
+            raise ValueError("Cannot merge LoRA layer with gating.")
+        for kind, value in _merged(self.weight, self.bias, self.loras[name]).items():
+            shared = self._unmerged[kind] = self.get_parameter(kind)
+            setattr(self, kind, nn.Parameter(value, shared.requires_grad))
+        self.merged = name
+        own = self.model_config.own_parameters
+        own += [entry for entry in self._own_entries() if entry not in own]
 
     def reset_adapter(self) -> None:
-        """Undo `merge_adapter`: the step shares the weight it shared before."""
-        super().reset_adapter()
-        if self._unmerged:
-            (self.weight,) = self._unmerged
-            self._unmerged = []
-            self.model_config.own_parameters.remove(self._entry)
+        """Undo `merge_adapter`: the step shares the parameters it shared before."""
+        for entry in self._own_entries():
+            self.model_config.own_parameters.remove(entry)
+        for kind, shared in self._unmerged.items():
+            # Where every step is merged nothing else holds the shared one: it was not converted.
+            shared.data = shared.data.to(self.get_parameter(kind))
+            setattr(self, kind, shared)
+        self._unmerged = {}
+        self.merged = None
+
+    def _own_entries(self) -> list[str]:
+        return [f"{self.step}.{self.block_name}.{kind}" for kind in self._unmerged]
+
+
+@torch.no_grad()
+def _merged(weight: torch.Tensor, bias: torch.Tensor, lora: Any) -> dict[str, torch.Tensor]:
+    """What a linear's weight (out, in) and bias (out) become when `lora` is merged into it."""
+    if lora.composition_mode == "scale":
+        return {
+            "weight": lora.com(weight, lora.delta_w),
+            "bias": lora.com(bias, lora.delta_w.reshape(-1)),
+        }
+    if lora.use_dora:
+        # As AdapterHub computes it: the norm is that of the update before it is scaled.
+        scale = lora.m.weight / (weight + lora.delta_w).norm(dim=1, keepdim=True)
+        merged = scale * (weight + lora.scaling * lora.delta_w)
+        return {"weight": merged, "bias": scale.reshape(-1) * bias}
+    return {"weight": lora.com(weight, lora.delta_w)}
 
 
 class StepBottleneckLayer(BottleneckLayer):  # type: ignore[misc]
@@ -68,6 +103,28 @@ class StepBottleneckLayer(BottleneckLayer):  # type: ignore[misc]
             # AdapterHub builds LayerNorm with eps 1e-5; MiniALBERT's adapters have 1e-12.
             self.adapters[adapter_name].adapter_norm_after.eps = self.model_config.layer_norm_eps
         return added
+
+
+class PicklablePromptTuningLayer(PromptTuningLayer):  # type: ignore[misc]
+    """A prompt that can be sent to another process."""
+
+    def add_adapter(self, adapter_name: str, layer_idx: int) -> bool:
+        """Add the prompt of `adapter_name`; whether there is one."""
+        added: bool = super().add_adapter(adapter_name, layer_idx)
+        if added:
+            # AdapterHub keeps a lambda here, which cannot be pickled.
+            prompt = self.prompt_tunings[adapter_name]
+            after_first = prompt.prompt_tuning_config.combine == "prefix_after_bos"
+            prompt.combination_fn = _prompt_behind_first if after_first else _prompt_in_front
+        return added
+
+
+def _prompt_in_front(prompt: torch.Tensor, embedded: torch.Tensor) -> torch.Tensor:
+    return torch.cat([prompt, embedded], dim=1)
+
+
+def _prompt_behind_first(prompt: torch.Tensor, embedded: torch.Tensor) -> torch.Tensor:
+    return torch.cat([embedded[:, :1], prompt, embedded[:, 1:]], dim=1)
 
 
 def _is_layerwise_form(adapter: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,12 +14,18 @@ from adapters.models.albert.mixin_albert import AlbertModelAdaptersMixin
 from adapters.wrappers.model import SPECIAL_MODEL_TYPE_TO_MODULE_NAME
 from torch import nn
 
-from adapterkit.backbones.adapter_layers import StepBottleneckLayer, StepLoRALinear
+from adapterkit.backbones.adapter_layers import (
+    PicklablePromptTuningLayer,
+    StepBottleneckLayer,
+    StepLoRALinear,
+)
 from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.model import RecursiveModel
 
 LORA_MODULES = ("attention.query", "attention.key", "attention.value", "ffn", "ffn_output")
 BOTTLENECK_SLOTS = ("attention.attention_adapters", "output_adapters")
+OF_THE_BACKBONE = "of the backbone"
+"""Activation function of a converted masked-LM head, until the backbone that gets it is known."""
 
 
 class RecursiveModelAdaptersMixin(AlbertModelAdaptersMixin):  # type: ignore[misc]
@@ -33,6 +40,7 @@ class RecursiveModelAdaptersMixin(AlbertModelAdaptersMixin):  # type: ignore[mis
 
     def _init_adapters_submodules(self, model_config: Any, adapters_config: Any) -> None:
         super()._init_adapters_submodules(model_config, adapters_config)
+        self.prompt_tuning.__class__ = PicklablePromptTuningLayer
         for step, layer in self.iter_layers():
             for name in LORA_MODULES:
                 linear = layer.get_submodule(name)
@@ -40,6 +48,10 @@ class RecursiveModelAdaptersMixin(AlbertModelAdaptersMixin):  # type: ignore[mis
                 linear.locate(step, name)
             for name in BOTTLENECK_SLOTS:
                 layer.get_submodule(name).__class__ = StepBottleneckLayer
+        for module in self.encoder.modules():
+            if hasattr(module, "init_adapters"):
+                # For a model with a static head AdapterHub comes by again, and would undo this.
+                module.init_adapters = _do_nothing
 
     def set_blocks(self, block_of_step: Sequence[int]) -> None:
         """Change which steps share a block; see `RecursiveModel.set_blocks`.
@@ -52,8 +64,22 @@ class RecursiveModelAdaptersMixin(AlbertModelAdaptersMixin):  # type: ignore[mis
             raise ValueError("an adapter is merged: reset it, or save and load, before set_blocks")
         super().set_blocks(block_of_step)
 
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
+        """As transformers' method; the model can be used as before afterwards."""
+        super().save_pretrained(save_directory, **kwargs)
+        link_prefixes(self)
+
     def _set_layer_hook_for_parallel(self, layer: nn.Module) -> None:
         layer.register_forward_pre_hook(_repeat_for_parallel)
+
+
+def _do_nothing(model_config: Any, adapters_config: Any) -> None:
+    """Stands where the layers of a model are set up already."""
+
+
+def link_prefixes(model: Any) -> None:
+    """Link prefix tuning to its prefixes again: AdapterHub cuts the links to save a model."""
+    model.apply_to_adapter_layers(lambda _, layer: model._link_prefix_to_pool(layer))
 
 
 def _repeat_for_parallel(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -82,6 +108,7 @@ class RecursiveAdapterModel(AlbertAdapterModel):  # type: ignore[misc]
     def __init__(self, config: RecursiveConfig) -> None:
         super(AlbertAdapterModel, self).__init__(config)
         self.albert = RecursiveModel(config)
+        self.config = self.albert.config
         adapters.init(self.albert)
         self._init_head_modules()
         self.init_weights()
@@ -89,3 +116,37 @@ class RecursiveAdapterModel(AlbertAdapterModel):  # type: ignore[misc]
     def set_blocks(self, block_of_step: Sequence[int]) -> None:
         """Change which steps share a block; see `RecursiveModel.set_blocks`."""
         self.albert.set_blocks(block_of_step)
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
+        """As transformers' method; the model can be used as before afterwards."""
+        super().save_pretrained(save_directory, **kwargs)
+        link_prefixes(self)
+
+    def add_prediction_head_from_config(
+        self,
+        head_name: str,
+        config: dict[str, Any],
+        overwrite_ok: bool = False,
+        set_active: bool = True,
+    ) -> None:
+        """Add a head as AdapterHub describes it; called where saved and static heads are loaded.
+
+        AdapterHub's table of static heads knows one activation for all of ALBERT. A static
+        masked-LM head has the activation, and MiniALBERT's the width, of its backbone.
+        """
+        if config.get("activation_function") == OF_THE_BACKBONE:
+            own = self.config.mlm_head == "miniALBERT"
+            config |= {
+                "activation_function": "gelu" if own else self.config.hidden_act,
+                "embedding_size": self.config.hidden_size if own else self.config.embedding_size,
+            }
+        super().add_prediction_head_from_config(head_name, config, overwrite_ok, set_active)
+
+    @classmethod
+    def _load_pretrained_model(
+        cls, model: Any, *args: Any, key_mapping: dict[str, str] | None = None, **kwargs: Any
+    ) -> Any:
+        # AdapterHub overlooks the bias beside the decoder of ALBERT's static masked-LM head.
+        if "RecursiveForMaskedLM" in (model.config.architectures or ()):
+            key_mapping = {r"^predictions\.bias$": "heads.default.3.bias"} | (key_mapping or {})
+        return super()._load_pretrained_model(model, *args, key_mapping=key_mapping, **kwargs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -55,6 +56,7 @@ class RecursiveEncoder(AlbertTransformer):  # type: ignore[misc]
             AlbertLayerGroup(config) for _ in range(config.num_hidden_layers)
         )
         self._tie_weights()
+        self.register_load_state_dict_post_hook(_tie_loaded)
 
     def blocks(self) -> list[nn.Module]:
         """The transformer block of every recursion step."""
@@ -68,6 +70,14 @@ class RecursiveEncoder(AlbertTransformer):  # type: ignore[misc]
             rf"albert_layer_groups\.{step}\.albert_layers\.0\.{re.escape(name)}$"
             for step, _, name in (entry.partition(".") for entry in tied_names(self.config))
         ]
+
+    def _apply(
+        self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True
+    ) -> RecursiveEncoder:
+        # A conversion that needs new Parameter objects, as to_empty does, makes one per step.
+        super()._apply(fn, recurse)
+        self._tie_weights()
+        return self
 
     def embed(self, embeddings: torch.Tensor) -> torch.Tensor:
         """Lead embeddings (batch, tokens, embedding) to step 0's states (batch, tokens, hidden)."""
@@ -104,3 +114,8 @@ class RecursiveEncoder(AlbertTransformer):  # type: ignore[misc]
         return BaseModelOutput(
             last_hidden_state=states, hidden_states=all_states, attentions=all_attentions
         )
+
+
+def _tie_loaded(encoder: RecursiveEncoder, incompatible_keys: Any) -> None:
+    """Called by `load_state_dict`, which with ``assign=True`` makes one Parameter per step."""
+    encoder._tie_weights()

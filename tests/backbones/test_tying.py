@@ -57,6 +57,14 @@ def through_state_dict(model: Model) -> Model:
     return fresh
 
 
+def through_assignment(model: Model) -> Model:
+    """Each stored tensor becomes a Parameter of its own."""
+    fresh = random_model(embedding_adapter_size=2)
+    stored = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    fresh.load_state_dict(stored, assign=True)
+    return fresh
+
+
 def through_bfloat16(model: Model) -> Model:
     return model.to(torch.bfloat16).to(torch.float32)
 
@@ -67,7 +75,14 @@ def as_it_is(model: Model) -> Model:
 
 @pytest.mark.parametrize(
     "journey",
-    [as_it_is, copy.deepcopy, through_pickle, through_torch_save, through_state_dict],
+    [
+        as_it_is,
+        copy.deepcopy,
+        through_pickle,
+        through_torch_save,
+        through_state_dict,
+        through_assignment,
+    ],
     ids=lambda function: function.__name__,
 )
 def test_ties_and_outputs_survive(journey: Callable[[Model], Model]) -> None:
@@ -83,6 +98,10 @@ def test_ties_survive_a_change_of_dtype() -> None:
     assert_shared(model)
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     assert_shared(model.half())
+
+
+def test_ties_survive_where_no_parameter_object_can_be_kept() -> None:
+    assert_shared(random_model().to("meta").to_empty(device="cpu"))
 
 
 def test_ties_survive_training() -> None:
