@@ -9,7 +9,7 @@ from adapterkit.runs.errors import UserError
 from adapterkit.runs.progress import Progress, Silence
 from adapterkit.tasks.config import TaskConfig
 from adapterkit.tasks.registry import load_task
-from adapterkit.tasks.sources import SPLITS, load_data
+from adapterkit.tasks.sources import SPLITS, TaskData, load_data
 from adapterkit.tuning.evaluation import evaluation_split, predict_split, score_split
 from adapterkit.tuning.reloading import LoadedRun, load_run
 
@@ -27,7 +27,7 @@ def evaluate_run(
         run: The run directory.
         task: The task, by default the run's; another one must have the same labels.
         split: ``train``, ``dev`` or ``test``.
-        data: As for `tune`; ``auto`` is where the run found its data.
+        data: As for `tune`; ``auto`` is where the run found its data, which must be unchanged.
         progress: Told how it goes.
 
     Returns:
@@ -45,6 +45,10 @@ def evaluate_run(
     config = loaded.task if task is None else _other_task(loaded, task)
     source = _source(loaded, config, data)
     found = load_data(config, source, (split,))
+    record = loaded.manifest.data.splits.get(split)
+    same = record is not None and record.sha256 == found.sha256[split]
+    if not same and str(data) == "auto" and config is loaded.task:
+        raise _changed(loaded, found, split)
     scored = evaluation_split(
         config,
         found.splits[split],
@@ -54,7 +58,6 @@ def evaluate_run(
     )
     progress.begin(f"scoring {split}", len(scored.encoded.windows))
     metrics = score_split(scored, predict_split(loaded.applied.model, scored, progress))
-    record = loaded.manifest.data.splits.get(split)
     return {
         "task": config.name,
         "run": str(run),
@@ -65,7 +68,7 @@ def evaluate_run(
             "location": found.source.location,
             "sha256": found.sha256[split],
             "examples": len(scored.examples),
-            "same_as_run": record is not None and record.sha256 == found.sha256[split],
+            "same_as_run": same,
         },
         "metrics": metrics,
         "notes": list(found.notes),
@@ -84,6 +87,18 @@ def _other_task(loaded: LoadedRun, name: str) -> TaskConfig:
             allowed=f"{loaded.task.kind}: {', '.join(loaded.task.labels)}",
         )
     return task
+
+
+def _changed(loaded: LoadedRun, found: TaskData, split: str) -> UserError:
+    data = loaded.manifest.data
+    record = data.splits.get(split)
+    return UserError(
+        f"the {split} data of the run are gone or have changed",
+        where=f"{found.source.kind}: {found.source.location}",
+        found=f"sha256 {found.sha256[split]}",
+        allowed=f"sha256 {record.sha256 if record else 'of no file'} ({data.location})",
+        hint=f"restore {data.location}, or score on other data with --data",
+    )
 
 
 def _source(loaded: LoadedRun, task: TaskConfig, data: str | Path) -> str | Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import random
 import string
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from transformers import BertTokenizerFast
 
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
@@ -113,6 +115,31 @@ def write_corpus(folder: Path, seed: int = 0) -> Path:
         ids = "".join(f"{split}-{index // 2}\n" for index in range(count))
         (folder / f"{split}.docids").write_text(ids, encoding="utf-8")
     return folder
+
+
+def write_texts(folder: Path, task: dict[str, Any], form: str, seed: int = 0) -> Path:
+    """Write texts whose known words tell their labels, and the YAML that reads them."""
+    rng = random.Random(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    words = dict(zip(task["labels"], (*CHEMICALS, *DISEASES), strict=False))
+    for split, count in (("train", 32), ("dev", 12), ("test", 12)):
+        rows = []
+        for number in range(count):
+            least = 0 if task["kind"] == "multilabel" else 1
+            labels = rng.sample(list(words), rng.randint(least, max(1, 2 * (1 - least))))
+            text = [rng.choice(OTHERS) for _ in range(rng.randint(2, 6))]
+            text += [words[label] for label in labels]
+            rng.shuffle(text)
+            value = labels if task["kind"] == "multilabel" else labels[0]
+            rows.append({"id": f"{split}{number}", "text": " ".join(text), "label": value})
+        if form == "tsv":
+            lines = ["text\tlabel", *(f"{row['text']}\t{row['label']}" for row in rows)]
+        else:
+            lines = [json.dumps(row) for row in rows]
+        (folder / f"{split}.{form}").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    files = {split: f"{split}.{form}" for split in ("train", "dev", "test")}
+    (folder / "own.yaml").write_text(yaml.safe_dump({**task, "files": files}), encoding="utf-8")
+    return folder / "own.yaml"
 
 
 @pytest.fixture(scope="session")
