@@ -25,7 +25,7 @@ LEARNING_RATES: Mapping[str, float] = {
 """Peak learning rate of the parameters that a mechanism trains."""
 
 _EXAMPLES_SEEN = 20_000
-_EPOCHS = (5, 20)
+_EPOCHS = (5, 12)
 _SMALL = 2_000
 
 
@@ -70,7 +70,7 @@ def resolve_settings(
     """Fill in what the user left open.
 
     Small training sets are passed more often and in smaller batches, so that every run makes
-    enough updates: about 20,000 examples seen, in 5 to 20 epochs.
+    enough updates: about 20,000 examples seen, in 5 to 12 epochs.
 
     Args:
         examples: Training examples.

@@ -28,7 +28,7 @@ def test_fresh_weights_learn_faster_than_pretrained_ones() -> None:
 
 @pytest.mark.parametrize(
     ("examples", "epochs", "batch_tokens"),
-    [(1, 20, 512), (1000, 20, 512), (1999, 11, 512), (2000, 10, 1024), (4560, 5, 1024)],
+    [(1, 12, 512), (1000, 12, 512), (1999, 11, 512), (2000, 10, 1024), (4560, 5, 1024)],
 )
 def test_small_corpora_are_passed_more_often(examples: int, epochs: int, batch_tokens: int) -> None:
     settings = resolve_settings(examples, 256)
