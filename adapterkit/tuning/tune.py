@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +104,7 @@ def start_run(
     directory = _new_directory(request, output)
     progress = progress or Silence()
     prepared = prepare(request, progress)
-    with hold(directory.path):
+    with _new_folder(directory.path), hold(directory.path):
         _check_fresh(directory)
         remove_leftovers(directory.path)
         directory.save_state({"request": request.as_dict(), "inputs": prepared.inputs})
@@ -143,6 +146,19 @@ def resume_run(
         prepared = prepare(started, progress)
         _check_inputs(prepared, state.get("inputs", {}))
         return _train_and_score(prepared, directory, progress, command, resume=True)
+
+
+@contextlib.contextmanager
+def _new_folder(path: Path) -> Iterator[None]:
+    """Remove the folder again if the block fails before anything was kept there."""
+    made_here = not path.exists()
+    try:
+        yield
+    except BaseException:
+        # Whoever else holds it has left a name beside the lock.
+        if made_here and path.is_dir() and [*path.iterdir()] == [path / ".lock"]:
+            shutil.rmtree(path, ignore_errors=True)
+        raise
 
 
 def _train_and_score(
