@@ -139,8 +139,8 @@ ADAPTER_ALIASES: dict[str, str] = {
 
 _INVERTIBLE = "its invertible part stands at the embeddings, which no recursion step owns"
 _VERA = (
-    "AdapterHub trains VeRA's vectors as full matrices, which is more than the block's own, and "
-    "one pair of random matrices serves all steps"
+    "AdapterHub trains VeRA's vectors as full matrices, one of them as large as the matrix it "
+    "adapts, so that it learns and ships more than lora"
 )
 
 REFUSED_ADAPTERS: dict[str, str] = {

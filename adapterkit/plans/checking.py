@@ -60,10 +60,10 @@ def check_steps(plan: str, named: Iterable[int], has_rest: bool, total: int) -> 
 
 
 def check_learning(choices: Sequence[Choice], source: str) -> None:
-    """Check that something learns, and that `full` and `untied` are not mixed.
+    """Check that something learns.
 
     Raises:
-        UserError: Every step is frozen, or the plan has both `full` and `untied` steps.
+        UserError: Every step is frozen.
     """
     if not any(choice.definition.learns for choice in choices):
         raise UserError(
@@ -71,14 +71,6 @@ def check_learning(choices: Sequence[Choice], source: str) -> None:
             where=source,
             found=", ".join(map(str, choices)),
             hint=f"give some steps a mechanism, or train the task head alone with --mode {HEAD}",
-        )
-    names = {choice.mechanism for choice in choices}
-    if {"full", "untied"} <= names:
-        raise UserError(
-            "A plan cannot have both full and untied steps.",
-            where=source,
-            found=", ".join(map(str, choices)),
-            allowed="full, where these steps share one copy, or untied, where each has its own",
         )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from adapterkit.runs.errors import UserError, nearest
+
+_SHOWN = 80
 
 
 @dataclass(frozen=True)
@@ -35,22 +38,48 @@ class Spot:
         self, problem: str, allowed: str | Iterable[str] | None = None, hint: str | None = None
     ) -> UserError:
         """The error about this piece."""
+        hints = [text for text in (hint, self._foreign) if text is not None]
         return UserError(
             problem,
             where=f"{self.source}, character {self.offset + 1}",
-            found=f'"{self.text}"',
+            found=f'"{self.shown}"',
             allowed=allowed,
-            hint=hint,
+            hint="; ".join(hints) or None,
         )
 
-    def unknown(self, what: str, allowed: Sequence[str], name: str | None = None) -> UserError:
-        """The error about a name that is none of those allowed, with the one nearest to it."""
-        close = nearest(name or self.text, allowed)
+    def unknown(
+        self, what: str, allowed: Sequence[str], aliases: Mapping[str, str] | None = None
+    ) -> UserError:
+        """The error about a name that is none of those allowed, with the one nearest to it.
+
+        Args:
+            what: What it was taken for.
+            allowed: The names there are.
+            aliases: Other spellings of theirs.
+        """
+        other = aliases or {}
+        close = nearest(self.text, (*allowed, *other))
+        close = other.get(close, close) if close else None
         return self.error(
-            f"There is no {what} {name or self.text!r}.",
+            f"There is no {what} '{self.shown}'.",
             allowed=allowed,
             hint=f"did you mean {close!r}?" if close else None,
         )
+
+    @property
+    def shown(self) -> str:
+        """The text as a message can show it: of limited length, nothing a terminal obeys."""
+        text = self.text if len(self.text) <= _SHOWN else f"{self.text[:_SHOWN]}..."
+        return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+    @property
+    def _foreign(self) -> str | None:
+        """Characters that look like others, such as the dashes that word processors write."""
+        found = [c for c in dict.fromkeys(self.text) if not c.isascii()]
+        if not found:
+            return None
+        names = ", ".join(f"U+{ord(c):04X} {unicodedata.name(c, '')}".strip() for c in found[:3])
+        return f"plans are written in plain ASCII; this has {names}"
 
 
 def say_steps(steps: Iterable[int]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,13 +14,16 @@ NON_LINEARITIES = ("gelu", "leakyrelu", "relu", "sigmoid", "silu", "swish", "tan
 
 _FLAGS = {"true": True, "yes": True, "false": False, "no": False}
 _LEARNED_SCALINGS = ("channel", "learned")
+_LARGEST_COUNT = 10_000
+_LARGEST_NUMBER = 1e6
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _ALLOWED = {
-    "count": "a whole number of 1 or more",
-    "offset": "a whole number of 0 or more",
-    "number": "a number above 0",
+    "count": f"a whole number from 1 to {_LARGEST_COUNT}",
+    "offset": f"a whole number from 0 to {_LARGEST_COUNT}",
+    "number": f"a number above 0, at most {_LARGEST_NUMBER:.0f}",
     "fraction": "a number from 0 up to, not including, 1",
     "flag": "true or false",
-    "scaling": "a number above 0, channel or learned",
+    "scaling": f"a number above 0, at most {_LARGEST_NUMBER:.0f}; channel; or learned",
 }
 
 
@@ -69,16 +73,15 @@ class Option:
         raise ValueError(self.allowed)
 
     def _parse_number(self, text: str) -> int | float:
-        try:
-            value = float(text)
-        except ValueError as error:
-            raise ValueError(self.allowed) from error
+        if not _NUMBER.fullmatch(text):
+            raise ValueError(self.allowed)
+        value = float(text)
         whole = math.isfinite(value) and value == int(value)
         in_range = {
-            "count": whole and value >= 1,
-            "offset": whole and value >= 0,
-            "number": math.isfinite(value) and value > 0,
-            "scaling": math.isfinite(value) and value > 0,
+            "count": whole and 1 <= value <= _LARGEST_COUNT,
+            "offset": whole and 0 <= value <= _LARGEST_COUNT,
+            "number": 0 < value <= _LARGEST_NUMBER,
+            "scaling": 0 < value <= _LARGEST_NUMBER,
             "fraction": 0 <= value < 1,
         }
         if not in_range[self.kind]:

@@ -14,10 +14,9 @@ from adapterkit.plans.syntax import (
     HEAD,
     REST,
     Clause,
+    mode_clauses,
     mode_names,
     parse_clauses,
-    parse_mode,
-    parse_steps,
 )
 from adapterkit.plans.yaml_form import read_yaml_clauses
 from adapterkit.runs.errors import UserError
@@ -83,6 +82,8 @@ class StepPlan:
         steps: str | None = None,
         plan: str | None = None,
         total_steps: int | None = None,
+        *,
+        source: str = "--plan",
     ) -> StepPlan:
         """The plan that ``--mode``, ``--steps`` and ``--plan`` ask for together.
 
@@ -91,6 +92,7 @@ class StepPlan:
             steps: The steps it is for; the others stay frozen. None is every step.
             plan: A plan in short form, or the path of a YAML file. Excludes the other two.
             total_steps: Number of recursion steps of the backbone, where it is known already.
+            source: Where `plan` comes from, for errors.
 
         Raises:
             UserError: The options contradict each other or are no plan.
@@ -98,16 +100,20 @@ class StepPlan:
         if plan is not None:
             if mode is not None or steps is not None:
                 other = "--mode" if mode is not None else "--steps"
-                raise UserError(f"--plan and {other} exclude each other.", hint="give one of them")
-            if plan.endswith((".yaml", ".yml")):
+                raise UserError(
+                    f"{source} and {other} exclude each other.", hint="give one of them"
+                )
+            if plan.lower().endswith((".yaml", ".yml")):
                 return cls.read(plan, total_steps)
-            return cls.parse(plan, total_steps)
+            return cls.parse(plan, total_steps, source=source)
         if mode is None:
             raise UserError(
                 "It is not said what learns.",
-                allowed=f"--mode with {', '.join(mode_names())}; or --plan",
+                allowed=f"--mode with {', '.join(mode_names())}; or {source}",
             )
-        return cls._from_clauses(_mode_clauses(mode, steps), total_steps, "--mode")
+        steps_spot = None if steps is None else Spot("--steps", steps)
+        clauses = mode_clauses(Spot("--mode", mode), steps_spot)
+        return cls._from_clauses(clauses, total_steps, "--mode")
 
     @classmethod
     def _from_clauses(cls, clauses: Sequence[Clause], total: int | None, source: str) -> StepPlan:
@@ -215,17 +221,3 @@ def _runs(by_step: dict[int, Choice], rest: Choice | None) -> tuple[Assignment, 
             runs.append(([step], choice))
     named = [Assignment(tuple(steps), choice) for steps, choice in runs]
     return (*named, Assignment(None, rest)) if rest is not None else tuple(named)
-
-
-def _mode_clauses(mode: str, steps: str | None) -> list[Clause]:
-    spot = Spot("--mode", mode).stripped()
-    clause = parse_mode(spot)
-    if steps is None:
-        return [clause]
-    steps_spot = Spot("--steps", steps).stripped()
-    if clause.choice is None:
-        raise steps_spot.error("--mode head trains no step.", hint="leave --steps out")
-    if steps_spot.text == ALL:
-        return [clause]
-    chosen = Clause(parse_steps(steps_spot), clause.choice, steps_spot)
-    return [chosen, Clause(None, FROZEN, steps_spot)]

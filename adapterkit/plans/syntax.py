@@ -24,8 +24,9 @@ HEAD = "head"
 ALL, REST = "all", "rest"
 MAX_STEP = 999
 
-_STEPS = re.compile(r"(\d+)(?:-(\d+))?")
-_STEPS_ALLOWED = "steps such as 3, 0-2 or 0,2-4; all; rest"
+_STEPS = re.compile(r"([0-9]+)(?:-([0-9]+))?")
+_SOME_STEPS = "steps such as 3, 0-2 or 0,2-4"
+_STEPS_ALLOWED = f"{_SOME_STEPS}; {ALL}; {REST}"
 
 
 @dataclass(frozen=True)
@@ -69,13 +70,27 @@ def parse_mode(spot: Spot) -> Clause:
     return Clause(None, parse_choice(spot), spot)
 
 
-def parse_steps(spot: Spot) -> tuple[int, ...]:
-    """Read steps such as ``0,2-4``."""
+def mode_clauses(mode: Spot, steps: Spot | None) -> list[Clause]:
+    """Read a mode and the steps it is for; the others stay frozen."""
+    clause = parse_mode(mode.stripped())
+    if steps is None:
+        return [clause]
+    steps = steps.stripped()
+    if clause.choice is None:
+        raise steps.error(f"The mode {HEAD} trains no step.", hint="leave the steps out")
+    if steps.text == ALL:
+        return [clause]
+    chosen = Clause(parse_steps(steps, f"{_SOME_STEPS}; {ALL}"), clause.choice, steps)
+    return [chosen, Clause(None, FROZEN, steps)]
+
+
+def parse_steps(spot: Spot, allowed: str = _STEPS_ALLOWED) -> tuple[int, ...]:
+    """Read steps such as ``0,2-4``; `allowed` says what may stand there, for errors."""
     steps: list[int] = []
     for piece in _split(spot, ",", keep_empty=True):
         match = _STEPS.fullmatch(piece.stripped().text)
         if match is None:
-            raise piece.error("These are no recursion steps.", allowed=_STEPS_ALLOWED)
+            raise piece.error("These are no recursion steps.", allowed=allowed)
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
             raise piece.error("The range runs backwards.", allowed=f"{last}-{first}")
@@ -92,8 +107,11 @@ def parse_choice(spot: Spot) -> Choice:
     """Read a mechanism with its arguments, or the name of an adapter configuration."""
     name_text, opening, rest = spot.text.partition("(")
     name = spot.part(0, len(name_text)).stripped()
-    if opening and not rest.endswith(")"):
+    if opening and ")" not in rest:
         raise spot.error("A bracket is not closed.", hint="write adapter(seq_bn,r=16)")
+    if opening and not rest.endswith(")"):
+        behind = spot.part(len(name_text) + 1 + rest.index(")") + 1)
+        raise behind.error("Nothing may follow the closing bracket.")
     inside = spot.part(len(name_text) + 1, -1) if opening else None
     arguments = [piece.stripped() for piece in _split(inside, ",", True)] if inside else []
     if len(arguments) == 1 and not arguments[0].text:
@@ -121,11 +139,21 @@ def _parse_clause(spot: Spot) -> Clause:
         raise spot.error(
             "It is not said which steps this is for.",
             allowed="STEPS:MECHANISM, as in 3-5:adapter",
-            hint="put the steps and a colon in front of it",
+            hint="put the steps and a colon in front of it, with no space around the colon",
         )
     steps_spot, choice_spot = spot.part(0, len(before)), spot.part(len(before) + 1)
     if not choice_spot.text:
-        raise spot.error("No mechanism is given for these steps.", allowed=tuple(MECHANISMS))
+        raise spot.error(
+            "No mechanism is given for these steps.",
+            allowed=tuple(MECHANISMS),
+            hint="put it behind the colon, with no space between",
+        )
+    if ":" in choice_spot.text.partition("(")[0]:
+        raise choice_spot.error(
+            "A mechanism has no colon in it.",
+            allowed="STEPS:MECHANISM STEPS:MECHANISM ...",
+            hint="put a space between the pieces of a plan",
+        )
     steps = None if before in (ALL, REST) else parse_steps(steps_spot)
     return Clause(steps, parse_choice(choice_spot), spot)
 
@@ -162,18 +190,22 @@ def _adapter_spec(spot: Spot) -> AdapterSpec:
 
 
 def _parse_option(spec: AdapterSpec, spot: Spot) -> tuple[str, OptionValue]:
-    name, equals, value = (part.strip() for part in spot.text.partition("="))
+    before, equals, _ = spot.text.partition("=")
+    name_spot, value = spot.part(0, len(before)).stripped(), spot.part(len(before) + 1).stripped()
+    name = name_spot.text
     allowed = tuple(option.name for option in spec.options)
     if not equals:
         raise spot.error("This is no option.", allowed=f"NAME=VALUE with {', '.join(allowed)}")
     option = spec.option(name)
     if option is None:
-        raise spot.unknown(f"option of {spec.name}", allowed, name)
+        aliases = {alias: option.name for option in spec.options for alias in option.aliases}
+        raise name_spot.unknown(f"option of {spec.name} called", allowed, aliases)
     try:
-        return option.name, option.parse(value)
+        return option.name, option.parse(value.text)
     except ValueError as error:
         raise spot.error(
-            f"The option {name!r} of {spec.name} cannot be {value!r}.", allowed=option.allowed
+            f"The option {name!r} of {spec.name} cannot be '{value.shown}'.",
+            allowed=option.allowed,
         ) from error
 
 

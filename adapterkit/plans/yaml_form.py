@@ -1,6 +1,7 @@
 """Reading plans from YAML files.
 
-Either ``mode: adapter``, or a mapping from steps to mechanisms, by itself or under ``plan``::
+Either ``mode: adapter``, with ``steps: 3-5`` where the others stay frozen; or a mapping from steps
+to mechanisms, by itself or under ``plan``; or the short form under ``plan``::
 
     plan:
       0-2: frozen
@@ -15,10 +16,21 @@ from pathlib import Path
 import yaml
 
 from adapterkit.plans.mistakes import Spot
-from adapterkit.plans.syntax import ALL, REST, Clause, parse_choice, parse_mode, parse_steps
+from adapterkit.plans.syntax import (
+    ALL,
+    REST,
+    Clause,
+    mode_clauses,
+    parse_choice,
+    parse_clauses,
+    parse_steps,
+)
 from adapterkit.runs.errors import UserError
 
-_FORM = "mode: MECHANISM, or plan: with one line STEPS: MECHANISM for each run of steps"
+_FORM = (
+    "mode: MECHANISM, and steps: STEPS if not all; "
+    "or plan: with one line STEPS: MECHANISM for each run of steps"
+)
 
 
 def read_yaml_clauses(path: Path) -> list[Clause]:
@@ -35,19 +47,21 @@ def read_yaml_clauses(path: Path) -> list[Clause]:
         ) from error
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise UserError("The plan's file is no YAML.", where=str(path), found=str(error)) from error
     return _clauses(node, path)
 
 
 def _clauses(node: yaml.Node | None, path: Path) -> list[Clause]:
     pairs = _pairs(node, path)
-    if [key.value for key, _ in pairs] == ["mode"]:
-        return [parse_mode(_spot(pairs[0][1], path))]
-    if [key.value for key, _ in pairs] == ["plan"]:
+    names = [key.value for key, _ in pairs]
+    if sorted(names) in (["mode"], ["mode", "steps"]):
+        spots = {name: _spot(value, path) for name, (_, value) in zip(names, pairs, strict=True)}
+        return mode_clauses(spots["mode"], spots.get("steps"))
+    if names == ["plan"]:
         value = pairs[0][1]
         if isinstance(value, yaml.ScalarNode):
-            raise _spot(value, path).error("The plan is no mapping.", allowed=_FORM)
+            return parse_clauses(_spot(value, path))
         pairs = _pairs(value, path)
     clauses = []
     for key, value in pairs:

@@ -39,7 +39,9 @@ def adapter_choices(draw: st.DrawFn) -> Choice:
     return Choice("adapter", spec.name, options)
 
 
-CHOICES = st.one_of(st.just(Choice("layerwise")), st.just(Choice("full")), adapter_choices())
+CHOICES = st.one_of(
+    st.sampled_from([Choice("layerwise"), Choice("full"), Choice("untied")]), adapter_choices()
+)
 
 
 @st.composite
@@ -122,7 +124,6 @@ MISTAKES = [
     ("0-3:adapter all:frozen rest:full", "character 24", "twice"),
     ("0-2:frozen 4:adapter", "--plan", "3,5:frozen, or rest:frozen"),
     ("0-5:frozen", "--plan", "--mode head"),
-    ("0:full 1-5:untied", "--plan", "full and untied"),
     ("3-5:adapter lora", "character 13", "STEPS:MECHANISM"),
     ("5-3:lora", "character 1", "3-5"),
     ("1,1-3:lora", "character 3", "Step 1 is named twice"),
@@ -131,12 +132,37 @@ MISTAKES = [
     ("", "character 1", "empty"),
     ("adapter(", "character 1", "not closed"),
     ("adapter)", "character 8", "out of place"),
-    ("0-5:adapter(seq_bn)x", "character 5", "not closed"),
+    ("0-5:adapter(seq_bn)x", "character 20", "Nothing may follow"),
+    ("lora(r=4)(", "character 1", "not closed"),
+    ("adapter(reduction=16)", "character 9", "did you mean 'r'"),
+    ("adapter(non-linearity=relu)", "character 9", "did you mean 'non_linearity'"),
+    ("lora(r=1_0)", "character 6", "a whole number"),
+    ("lora(r=\uff14)", "character 6", "FULLWIDTH DIGIT FOUR"),
+    ("lora(r=10001)", "character 6", "1 to 10000"),
+    ("lora(alpha=1e7)", "character 6", "at most 1000000"),
+    ("lora(alpha=-inf)", "character 6", "a number above 0"),
+    ("adapter(scaling=0)", "character 9", "channel"),
+    ("\u0663:full rest:frozen", "character 1", "ARABIC-INDIC DIGIT THREE"),
+    ("0\u20132:frozen 3-5:full", "character 1", "U+2013 EN DASH"),
+    ("0-2\uff1afrozen 3-5:full", "character 1", "FULLWIDTH COLON"),
+    ("0-5:adapter\u200b", "character 5", "ZERO WIDTH SPACE"),
+    ("0-2:frozen,3-5:full", "character 5", "put a space between"),
+    ("0-2: frozen 3-5: full", "character 1", "no space between"),
+    ("0 - 2:frozen 3-5:full", "character 1", "no space around the colon"),
+    ("0-5:full:1", "character 5", "no colon"),
+    ("-1:full rest:frozen", "character 1", "steps such as"),
+    ("6:full rest:frozen", "character 1", "recursion steps 0-5"),
     ("0-5:", "character 1", "No mechanism"),
     ("0-5:head", "character 5", "linear probe"),
     ("0-5:full(r=1)", "character 5", "takes no arguments"),
     ("prompt_tuning", "character 1", "before the embeddings"),
+    ("3:prompt_tuning rest:frozen", "character 3", "before the embeddings"),
     ("0-5:adapter(seq_bn_inv)", "character 13", "invertible"),
+    ("0-5:adapter(double_seq_bn_inv)", "character 13", "invertible"),
+    ("1-2:houlsby+inv rest:frozen", "character 5", "invertible"),
+    ("vera", "character 1", "full matrices"),
+    ("0-5:dvora", "character 5", "full matrices"),
+    ("mtl_lora", "character 1", "task id"),
 ]
 
 
@@ -147,6 +173,15 @@ def test_mistakes_say_where_they_are_and_what_is_allowed(text: str, where: str, 
     assert caught.value.where is not None
     assert caught.value.where.endswith(where)
     assert says in str(caught.value)
+
+
+def test_mistakes_show_nothing_a_terminal_obeys() -> None:
+    with pytest.raises(UserError) as caught:
+        StepPlan.parse("\x1b[31m\x00" + "x" * 100_000)
+    message = str(caught.value)
+    assert "\\x1b[31m\\x00x" in message
+    assert all(character.isprintable() or character == "\n" for character in message)
+    assert len(message) < 1000
 
 
 @given(st.text(alphabet="0123456789-,:()= adeloprtuf\n", max_size=40))
@@ -163,7 +198,11 @@ def test_any_text_is_a_plan_or_a_user_error(text: str) -> None:
     [
         ({"mode": "adapter", "plan": "lora"}, "--plan and --mode exclude"),
         ({"steps": "1", "plan": "lora"}, "--plan and --steps exclude"),
-        ({"mode": "head", "steps": "1"}, "--mode head trains no step"),
+        ({"mode": "head", "steps": "1"}, "mode head trains no step"),
+        ({"mode": "adapter", "steps": "rest"}, "allowed: steps such as 3, 0-2 or 0,2-4; all$"),
+        ({"mode": "adapter", "steps": ""}, "where: --steps, character 1"),
+        ({"mode": ""}, "where: --mode, character 1"),
+        ({"plan": "missing.YML"}, "cannot be read"),
         ({"mode": "frozen"}, "selects nothing"),
         ({"mode": "adaptor"}, "did you mean 'adapter'"),
         ({"mode": "adapter", "steps": "4-7"}, "There is no recursion step 6-7"),
@@ -217,11 +256,32 @@ def test_plan_option_takes_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("content", "printed"),
+    [
+        ("mode: adapter\nsteps: 2-3\n", "0-1:frozen 2-3:adapter(seq_bn)"),
+        ("steps: 2\nmode: lora(r=4)\n", "0-1:frozen 2:adapter(lora,r=4) 3:frozen"),
+        ("plan: 0-2:frozen 3:full\n", "0-2:frozen 3:full"),
+        ("plan: |\n  0-2:frozen\n  3:full\n", "0-2:frozen 3:full"),
+        ("\ufeffplan:\r\n  0-2: frozen\r\n  3: full\r\n", "0-2:frozen 3:full"),
+    ],
+)
+def test_yaml_forms(tmp_path: Path, content: str, printed: str) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_bytes(content.encode())
+    assert str(StepPlan.read(path, 4)) == printed
+
+
+@pytest.mark.parametrize(
     ("content", "where", "says"),
     [
         ("plan:\n  0-2: frozen\n  3: adaptor\n", "line 3, character 6", "did you mean 'adapter'"),
         ("0: lora\n0: full\n", "line 2, character 1", "overlaps"),
-        ("plan: adapter\n", "line 1, character 7", "no mapping"),
+        ("plan: adaptor\n", "line 1, character 7", "did you mean 'adapter'"),
+        ("plan: 0-2:frozen 3:adaptor\n", "line 1, character 20", "did you mean 'adapter'"),
+        ("mode: adapter\nsteps: rest\n", "line 2, character 8", "all"),
+        ("mode: head\nsteps: 3\n", "line 2, character 8", "trains no step"),
+        ("steps: 3\n", "line 1, character 1", "no recursion steps"),
+        ("[" * 10_000, "plan.yaml", "no YAML"),
         ("0: [lora]\n", "line 1", "no plan"),
         ("mode: lora(\n", "line 1, character 7", "not closed"),
         ("", "plan.yaml", "holds no plan"),
