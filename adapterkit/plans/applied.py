@@ -9,8 +9,9 @@ from torch import nn
 
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 from adapterkit.plans.mechanism import Site
-from adapterkit.plans.parts import stored_tensors
+from adapterkit.plans.parts import reads_pooler, stored_tensors, task_head
 from adapterkit.plans.step_plan import StepPlan
+from adapterkit.runs.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class AppliedPlan:
         name: Name of the task: of the first task adapter, and of the head if there is one so named.
         sites: The plan's different choices with their steps and adapters.
         active: Names of the active adapters in the order of their `Stack`.
+        backbone: Fingerprint of the backbone before the plan was applied.
     """
 
     model: RecursiveAdapterModel
@@ -30,6 +32,7 @@ class AppliedPlan:
     name: str
     sites: tuple[Site, ...]
     active: tuple[str, ...]
+    backbone: str
 
     @property
     def adapter_names(self) -> tuple[str, ...]:
@@ -39,13 +42,22 @@ class AppliedPlan:
     @property
     def head(self) -> str | None:
         """The task's head: the one called `name`, or else the active one; None without a head."""
-        if self.name in self.model.heads:
-            return self.name
-        active = self.model.active_head
-        return active if isinstance(active, str) else None
+        return task_head(self.model, self.name)
 
     def learning(self) -> Iterator[nn.Parameter]:
-        """The parameters that learn; the same one may come more than once."""
+        """The parameters that learn; the same one may come more than once.
+
+        Raises:
+            UserError: A head that reads the pooler was added after the plan, which left it frozen.
+        """
+        steps = self.model.config.num_hidden_layers
+        for site in self.sites:
+            whole = site.choice.mechanism == "full" and len(site.steps) == steps
+            if whole and not site.pooled and reads_pooler(self.model, self.head):
+                raise UserError(
+                    f"The head {self.head!r} reads the pooler, which the plan left frozen.",
+                    hint="add the head before the plan is applied",
+                )
         for site in self.sites:
             yield from site.choice.definition.learning(self.model, site)
         if self.head is not None:

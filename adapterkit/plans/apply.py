@@ -11,11 +11,12 @@ from adapters.configuration import ReftConfig
 from torch import nn
 
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
+from adapterkit.backbones.fingerprint import fingerprint
 from adapterkit.backbones.layerwise import LAYERWISE
 from adapterkit.plans.applied import AppliedPlan
 from adapterkit.plans.layout import block_layout
 from adapterkit.plans.mechanism import Site
-from adapterkit.plans.parts import adapter_names_of, has_layerwise
+from adapterkit.plans.parts import adapter_names_of, has_layerwise, reads_pooler, task_head
 from adapterkit.plans.stacking import members, stands_before
 from adapterkit.plans.step_plan import StepPlan
 from adapterkit.plans.task_adapter import check_task_adapter, task_adapter_config
@@ -31,7 +32,7 @@ def apply_plan(
     """Add what `plan` asks for, make exactly that learn, and activate it.
 
     Everything else is frozen. The task head called `name`, or else the active one, learns too; it
-    may be added before or after.
+    may be added before or after, but before where it reads the pooler and every step is `full`.
 
     Args:
         model: The backbone. It is changed.
@@ -42,17 +43,41 @@ def apply_plan(
     Raises:
         UserError: The plan does not fit the model, or the name cannot be used.
     """
+    check_plan(model, plan)
     total = model.config.num_hidden_layers
-    plan.check(total, has_layerwise(model))
     resolved = plan.for_steps(total)
-    sites = plan_sites(resolved, total, name)
-    _check_sites(model, sites, name)
+    pooled = reads_pooler(model, task_head(model, name))
+    sites = plan_sites(resolved, total, name, pooled)
+    for adapter in (name, *(site.adapter for site in sites if site.adapter)):
+        check_name(model, adapter)
+    backbone = fingerprint(model)
     _untie(model, sites)
     _add_weights(model, sites, seed)
-    applied = AppliedPlan(model, resolved, name, sites, _active_order(model, sites))
+    applied = AppliedPlan(model, resolved, name, sites, _active_order(model, sites), backbone)
     _set_learning(applied)
     activate(applied)
     return applied
+
+
+def check_plan(model: RecursiveAdapterModel, plan: StepPlan) -> None:
+    """Check that `plan` can be applied to `model`, without applying it.
+
+    Raises:
+        UserError: The plan does not fit the model.
+    """
+    total = model.config.num_hidden_layers
+    plan.check(total, has_layerwise(model))
+    sites = [site for site in plan_sites(plan, total, "task") if site.adapter is not None]
+    for site in sites:
+        check_task_adapter(model, site)
+    reft = [site for site in sites if any(isinstance(c, ReftConfig) for c in _members(model, site))]
+    if len(reft) > 1:
+        raise UserError(
+            "A plan can have only one ReFT configuration: AdapterHub applies one at a time.",
+            where=f"the plan {plan}",
+            found=", ".join(str(site.choice) for site in reft),
+            hint="use the same options at all its steps, or another adapter at some of them",
+        )
 
 
 def activate(applied: AppliedPlan) -> None:
@@ -68,7 +93,7 @@ def activate(applied: AppliedPlan) -> None:
         applied.model.active_head = applied.head
 
 
-def plan_sites(plan: StepPlan, total: int, name: str) -> tuple[Site, ...]:
+def plan_sites(plan: StepPlan, total: int, name: str, pooled: bool = False) -> tuple[Site, ...]:
     """The different choices of a plan with their steps and adapters, by first step."""
     choices = plan.resolve(total)
     sites: list[Site] = []
@@ -79,7 +104,7 @@ def plan_sites(plan: StepPlan, total: int, name: str) -> tuple[Site, ...]:
         if choice.definition.takes_config:
             adapters += 1
             adapter = name if adapters == 1 else f"{name}-{adapters}"
-        sites.append(Site(choice, steps, adapter))
+        sites.append(Site(choice, steps, adapter, pooled))
     return tuple(sites)
 
 
@@ -101,21 +126,6 @@ def check_name(model: RecursiveAdapterModel, name: str) -> None:
             f"An adapter cannot be called {name!r}.",
             allowed="letters, digits, - and _, and no name that PyTorch or AdapterHub reserves",
             hint=f"call it {re.sub('[^A-Za-z0-9_-]', '_', name).strip('_-') or 'task'}-task",
-        )
-
-
-def _check_sites(model: RecursiveAdapterModel, sites: Sequence[Site], name: str) -> None:
-    check_name(model, name)
-    for site in sites:
-        if site.adapter is not None:
-            check_name(model, site.adapter)
-            check_task_adapter(model, site)
-    reft = [site for site in sites if any(isinstance(c, ReftConfig) for c in _members(model, site))]
-    if len(reft) > 1:
-        raise UserError(
-            "A plan can have only one ReFT configuration: AdapterHub applies one at a time.",
-            found=", ".join(str(site.choice) for site in reft),
-            hint="use the same options at all its steps, or another adapter at some of them",
         )
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
-from adapters.utils import HEAD_CONFIG_NAME
+from adapters.utils import HEAD_CONFIG_NAME, SAFE_HEAD_WEIGHTS_NAME
 
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
+from adapterkit.backbones.fingerprint import fingerprint
+from adapterkit.backbones.layerwise import LAYERWISE
 from adapterkit.backbones.safety import read_json
 from adapterkit.backbones.tensors import compare_shapes, read_safetensors
 from adapterkit.plans.applied import AppliedPlan
 from adapterkit.plans.apply import apply_plan, check_name
-from adapterkit.plans.files import HEAD_FOLDER, config_files, tensor_files
+from adapterkit.plans.files import HEAD_FOLDER, WEIGHTS_FILE, config_files, tensor_files
 from adapterkit.plans.manifest import PLAN_FILE, PlanManifest, read_plan_manifest
 from adapterkit.plans.parts import ADAPTER_CONTAINERS, adapter_names_of
 from adapterkit.plans.saving import describe
@@ -43,6 +46,7 @@ def load_adapted(
     _check_backbone(model, saved, directory)
     rename = _renaming(saved, name or saved.name)
     check_name(model, rename(saved.name))
+    _check_alone(model, saved, directory, rename)
     undo = _Undo(model)
     try:
         _add_head(model, saved, directory, rename)
@@ -95,6 +99,40 @@ def _check_backbone(model: RecursiveAdapterModel, saved: PlanManifest, directory
                 allowed=f"{expected} {what}",
                 hint="load the backbone it was trained on",
             )
+    found = fingerprint(model)
+    if found != saved.backbone:
+        raise UserError(
+            "The adapted model belongs to another backbone.",
+            where=str(directory / PLAN_FILE),
+            found=f"a backbone with the fingerprint {found}",
+            allowed=saved.backbone,
+            hint="load the backbone it was trained on afresh; what was loaded before changed this "
+            "one, or it is another",
+        )
+
+
+def _check_alone(
+    model: RecursiveAdapterModel,
+    saved: PlanManifest,
+    directory: Path,
+    rename: Callable[[str], str],
+) -> None:
+    """Refuse what would change the results of others that the model holds."""
+    if saved.head is not None and rename(saved.head) in model.heads:
+        raise UserError(
+            f"The model has a head {rename(saved.head)!r} already.",
+            where=str(directory),
+            hint="load it under another name",
+        )
+    others = [*(set(adapter_names_of(model)) - {LAYERWISE}), *model.heads]
+    changes = (directory / WEIGHTS_FILE).exists() or (directory / LAYERWISE).exists()
+    if others and changes:
+        raise UserError(
+            "The adapted model changes the backbone, which other adapters or heads need as it is.",
+            where=str(directory),
+            found=", ".join(sorted(set(others))),
+            hint="load it into a backbone of its own",
+        )
 
 
 def _renaming(saved: PlanManifest, name: str) -> Callable[[str], str]:
@@ -111,10 +149,11 @@ def _add_head(
     directory: Path,
     rename: Callable[[str], str],
 ) -> None:
-    if saved.head is None or rename(saved.head) in model.heads:
+    if saved.head is None:
         return
     path = directory / HEAD_FOLDER / HEAD_CONFIG_NAME
     config = read_json(path).get("config")
+    _check_head_sizes(path, config)
     with torch.random.fork_rng(devices=[]):
         try:
             model.add_prediction_head_from_config(rename(saved.head), dict(config or {}))
@@ -123,6 +162,23 @@ def _add_head(
                 "The configuration of the task head is damaged.", where=str(path), found=repr(error)
             ) from error
     model.to(model.albert.device)
+
+
+def _check_head_sizes(path: Path, config: Any) -> None:
+    """Refuse sizes that the head's tensors do not have, before memory is taken for them."""
+    tensors = read_safetensors(path.parent / SAFE_HEAD_WEIGHTS_NAME).values()
+    rows = max((tensor.shape[0] for tensor in tensors if tensor.ndim), default=0)
+    limits = {"num_labels": rows, "num_choices": rows, "layers": len(tensors)}
+    sizes = config if isinstance(config, dict) else {}
+    for key, most in limits.items():
+        size = sizes.get(key, 1)
+        if not isinstance(size, int) or not 1 <= size <= most:
+            raise UserError(
+                "The configuration of the task head is damaged.",
+                where=f"{path}: {key}",
+                found=str(size)[:80],
+                allowed=f"1 to {most}",
+            )
 
 
 def _check_description(
@@ -150,13 +206,13 @@ def _check_description(
     for file, config in config_files(applied).items():
         path = directory / _saved_file(file, originals)
         written = read_json(path)
-        for key in config.keys() - set(_NOT_COMPARED):
-            if written.get(key) != json.loads(json.dumps(config[key])):
+        for key in sorted((config.keys() | written.keys()) - set(_NOT_COMPARED)):
+            if written.get(key) != json.loads(json.dumps(config.get(key))):
                 raise UserError(
                     "The configuration is not the one that the plan stands for.",
                     where=f"{path}: {key}",
                     found=str(written.get(key))[:500],
-                    allowed=str(config[key])[:500],
+                    allowed=str(config.get(key))[:500],
                 )
 
 
@@ -200,7 +256,7 @@ def _saved_tensor(name: str, originals: Mapping[str, str]) -> str:
 def _refuse_others(directory: Path, expected: set[str]) -> None:
     found = {
         path.relative_to(directory).as_posix()
-        for pattern in ("*.safetensors", "*.bin", "*.pt")
+        for pattern in ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.pkl")
         for path in directory.rglob(pattern)
     }
     if found - expected:

@@ -20,7 +20,8 @@ class PlanManifest(BaseModel):
         schema_: Format of the file.
         name: Name of the task.
         plan: The plan in short form, every step named.
-        hidden_size: Width of the backbone it was made on.
+        backbone: Fingerprint of the backbone it was made on.
+        hidden_size: Width of that backbone.
         block_of_step: For each recursion step, the step whose block it uses.
         active: The active adapters in the order of their stack.
         adapters: The task adapters, each with its steps.
@@ -32,6 +33,7 @@ class PlanManifest(BaseModel):
     schema_: Literal["adapterkit.adapted.v1"] = Field(default=SCHEMA, alias="schema")
     name: str
     plan: str
+    backbone: str
     hidden_size: int
     block_of_step: list[int]
     active: list[str]

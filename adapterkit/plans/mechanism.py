@@ -22,11 +22,13 @@ class Site:
         choice: The mechanism, with its configuration.
         steps: The recursion steps that use it, ascending.
         adapter: Name of the AdapterHub adapter it adds, if it adds one.
+        pooled: Whether the task's head reads the backbone's pooler.
     """
 
     choice: Choice
     steps: tuple[int, ...]
     adapter: str | None = None
+    pooled: bool = False
 
 
 class Mechanism(ABC):

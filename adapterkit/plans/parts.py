@@ -68,6 +68,21 @@ def adapter_of(model: RecursiveAdapterModel, tensor: str) -> str | None:
     return None
 
 
+def task_head(model: RecursiveAdapterModel, name: str) -> str | None:
+    """The head of the task `name`: the one so called, or else the active one."""
+    if name in model.heads:
+        return name
+    active = model.active_head
+    return active if isinstance(active, str) else None
+
+
+def reads_pooler(model: RecursiveAdapterModel, head: str | None) -> bool:
+    """Whether a head reads the pooled output, and the backbone has weights for it."""
+    if head is None or not model.config.use_pooler:
+        return False
+    return bool(model.heads[head].config.get("use_pooler"))
+
+
 def adapter_parameters(model: RecursiveAdapterModel, adapter: str) -> Iterator[nn.Parameter]:
     """The parameters of an adapter, those that its steps share included."""
     for name, parameter in model.named_parameters():
@@ -90,12 +105,13 @@ def block_parameters(model: RecursiveAdapterModel, steps: Iterable[int]) -> Iter
             yield blocks[step].get_parameter(name)
 
 
-def backbone_parameters(model: RecursiveAdapterModel) -> Iterator[nn.Parameter]:
+def backbone_parameters(model: RecursiveAdapterModel, pooled: bool) -> Iterator[nn.Parameter]:
     """Everything pretrained: embeddings, projection, block and layer-wise adapters.
 
-    The pooler belongs to it only where a head reads it, because it gets no gradient elsewhere.
+    Args:
+        model: The model.
+        pooled: Whether a head reads the pooler; it gets no gradient elsewhere.
     """
-    pooled = any(head.config.get("use_pooler") for head in model.heads.values())
     for name, parameter in model.named_parameters():
         if not name.startswith(BACKBONE) or (name.startswith(POOLER) and not pooled):
             continue

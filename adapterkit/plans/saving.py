@@ -39,6 +39,7 @@ def describe(applied: AppliedPlan) -> PlanManifest:
     return PlanManifest(
         name=applied.name,
         plan=str(applied.plan),
+        backbone=applied.backbone,
         hidden_size=applied.model.config.hidden_size,
         block_of_step=applied.block_of_step,
         active=list(applied.active),

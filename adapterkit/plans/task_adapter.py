@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from adapters import ADAPTER_CONFIG_MAP, AdapterConfig, BnConfig, ConfigUnion
-from adapters.configuration import LoReftConfig, ReftConfig
+from adapters.configuration import LoRAConfig, PrefixTuningConfig, ReftConfig
 
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 from adapterkit.plans.adapter_table import ADAPTER_SPECS
@@ -45,22 +45,27 @@ def task_adapter_config(
 
 
 def check_task_adapter(model: RecursiveAdapterModel, site: Site) -> None:
-    """Check that the backbone's width suits the adapter.
+    """Check that the adapter's sizes suit the backbone's.
 
     Raises:
         UserError: It does not; says which option to change.
     """
-    width, total = model.config.hidden_size, model.config.num_hidden_layers
-    for part in members(task_adapter_config(site.choice, site.steps, total, False)):
-        if isinstance(part, BnConfig) and part.phm_layer:
-            _check_kronecker(part, width, site)
-        if isinstance(part, LoReftConfig) and part.r > width:
-            raise UserError(
-                f"The rank of {site.choice} is above the backbone's width.",
-                where=f"steps {say_steps(site.steps)}",
-                found=str(part.r),
-                allowed=f"1 to {width}",
-            )
+    config = model.config
+    width, inner = config.hidden_size, config.intermediate_size
+    longest = config.max_position_embeddings
+    adapter = task_adapter_config(site.choice, site.steps, config.num_hidden_layers, False)
+    for part in members(adapter):
+        if isinstance(part, BnConfig):
+            # Compared as floats: the quotient may be beyond what an int can be made of.
+            if width / part.reduction_factor > inner:
+                least = f"r={width / inner:g} or more"
+                raise _too_large(site, "bottleneck", "feed-forward", part.reduction_factor, least)
+            if part.phm_layer:
+                _check_kronecker(part, width, site)
+        if isinstance(part, LoRAConfig | ReftConfig) and part.r > width:
+            raise _too_large(site, "rank", "width", part.r, f"1 to {width}")
+        if isinstance(part, PrefixTuningConfig) and part.prefix_length > longest:
+            raise _too_large(site, "prefix", "longest text", part.prefix_length, f"1 to {longest}")
 
 
 def add_task_adapter(model: RecursiveAdapterModel, site: Site) -> None:
@@ -93,6 +98,15 @@ def _without_idle_unit(part: AdapterConfig) -> AdapterConfig:
     if isinstance(part, ReftConfig) and not (part.prefix_positions and part.suffix_positions):
         return part.replace(tied_weights=True)
     return part
+
+
+def _too_large(site: Site, what: str, limit: str, found: float, allowed: str) -> UserError:
+    return UserError(
+        f"The {what} of {site.choice} is larger than the backbone's {limit}.",
+        where=f"steps {say_steps(site.steps)}",
+        found=str(found),
+        allowed=allowed,
+    )
 
 
 def _check_kronecker(part: BnConfig, width: int, site: Site) -> None:

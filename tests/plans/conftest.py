@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import pickle
+import struct
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -55,6 +57,16 @@ def batch() -> dict[str, torch.Tensor]:
     mask[1, 7:] = 0
     ids = torch.randint(0, 100, (3, 11), generator=generator)
     return {"input_ids": ids, "attention_mask": mask}
+
+
+def bytes_on_disk(directory: Path) -> int:
+    """Sizes of all safetensors files without their headers."""
+    total = 0
+    for path in directory.rglob("*.safetensors"):
+        with path.open("rb") as file:
+            (header,) = struct.unpack("<Q", file.read(8))
+        total += path.stat().st_size - 8 - header
+    return total
 
 
 @torch.no_grad()

@@ -9,9 +9,10 @@ from adapters import Stack
 
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 from adapterkit.backbones.layerwise import LAYERWISE
-from adapterkit.plans.apply import apply_plan
+from adapterkit.plans.apply import apply_plan, check_plan
 from adapterkit.plans.decay import undecayed
 from adapterkit.plans.layout import block_layout
+from adapterkit.plans.ledger import ledger
 from adapterkit.plans.step_plan import StepPlan
 from adapterkit.runs.errors import UserError
 from tests.plans.conftest import build, states
@@ -83,6 +84,36 @@ def test_pooler_learns_only_where_a_head_reads_it(make_model: MakeModel) -> None
     assert [n for n in apply_plan(pooled, plan, name="task").trainable if "pooler" in n]
 
 
+def test_pooler_is_left_to_the_heads_of_other_tasks(make_model: MakeModel, batch: Batch) -> None:
+    model = make_model(True)
+    model.add_classification_head("other", num_labels=3, use_pooler=True)
+    model.add_tagging_head("task", num_labels=5)
+    applied = apply_plan(model, StepPlan.parse("full"), name="task")
+    counted = ledger(applied)
+    model(**batch, labels=batch["input_ids"] % 5).loss.backward()
+    assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+    model.add_classification_head("later", num_labels=3, use_pooler=True)
+    assert ledger(applied) == counted
+
+
+def test_a_pooled_head_cannot_follow_a_plan_that_left_the_pooler_frozen(
+    make_model: MakeModel,
+) -> None:
+    model = make_model(True)
+    applied = apply_plan(model, StepPlan.parse("full"), name="task")
+    model.add_classification_head("task", num_labels=3, use_pooler=True)
+    with pytest.raises(UserError, match="add the head before the plan"):
+        list(applied.trainable)
+    adapted = apply_plan(model, StepPlan.parse("3:lora rest:frozen"), name="task")
+    assert "albert.pooler.weight" not in adapted.trainable
+
+
+def test_full_and_untied_steps_have_copies_apart(make_model: MakeModel) -> None:
+    model = make_model(True)
+    applied = apply_plan(model, StepPlan.parse("0,2:full 1:untied 3:frozen"), name="task")
+    assert applied.block_of_step == [0, 1, 0, 3]
+
+
 @pytest.mark.parametrize(
     "name", ["train", "keys", "a.b", "", "layerwise", "head", "adapters", "-x", "é", "a/b", "../x"]
 )
@@ -106,6 +137,15 @@ def test_a_name_is_used_once(make_model: MakeModel) -> None:
         ("compacter", True, r"width 32.*try r=8"),
         ("compacter(phm_dim=5)", True, "width 32"),
         ("loreft(r=33)", True, "1 to 32"),
+        ("lora(r=33)", True, "rank.*1 to 32"),
+        ("unipelt(rank=33)", True, "1 to 32"),
+        ("1:direft(r=10000) rest:frozen", True, "steps 1\n.*1 to 32"),
+        ("adapter(r=0.49)", True, "bottleneck.*feed-forward.*r=0.5 or more"),
+        ("adapter(r=5e-324)", True, "r=0.5 or more"),
+        ("compacter(r=1e-300)", False, "r=0.5 or more"),
+        ("mam(r=0.1)", False, "r=0.5 or more"),
+        ("prefix_tuning(prefix_length=41)", True, "1 to 40"),
+        ("unipelt(prefix_length=41)", False, "1 to 40"),
         ("0-1:loreft 2-3:noreft", True, "one ReFT"),
         ("layerwise", False, "no layer-wise adapters"),
         ("0-4:lora", True, "recursion steps 0-3"),
@@ -119,6 +159,8 @@ def test_plans_that_do_not_fit_change_nothing(
     with pytest.raises(UserError) as caught:
         apply_plan(model, StepPlan.parse(plan), name="task")
     assert re.search(says, str(caught.value), re.DOTALL)
+    with pytest.raises(UserError, match=re.escape(str(caught.value))):
+        check_plan(model, StepPlan.parse(plan))
     assert "task" not in model.adapters_config.adapters
     assert torch.equal(states(model, batch), before)
 

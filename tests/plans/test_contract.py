@@ -18,7 +18,7 @@ from adapterkit.plans.ledger import ledger
 from adapterkit.plans.loading import load_adapted
 from adapterkit.plans.saving import save_adapted
 from adapterkit.plans.step_plan import StepPlan
-from tests.plans.conftest import STEPS
+from tests.plans.conftest import STEPS, bytes_on_disk
 
 MakeModel = Callable[[bool], RecursiveAdapterModel]
 Batch = dict[str, torch.Tensor]
@@ -83,8 +83,8 @@ def step_outputs(model: RecursiveAdapterModel, batch: Batch) -> list[torch.Tenso
     return outputs
 
 
-def train(applied: AppliedPlan, batch: Batch, updates: int = 2) -> dict[str, torch.Tensor]:
-    """Two AdamW updates; for each parameter that learns its largest gradient."""
+def train(applied: AppliedPlan, batch: Batch, updates: int = 3) -> dict[str, torch.Tensor]:
+    """Some AdamW updates; for each parameter that learns its largest gradient."""
     model = applied.model
     kept = set(undecayed(applied))
     learning = {n: p for n, p in model.named_parameters() if p.requires_grad}
@@ -137,10 +137,51 @@ def test_contract(
         assert gradient > 0 or name.endswith("attention.key.bias"), name
     assert tied_steps(model) == layout == expected_layout(mechanism, steps)
 
-    save_adapted(applied, tmp_path / "saved")
-    loaded = load_adapted(make_model(layerwise), tmp_path / "saved")
+    assert_saved_and_loaded_the_same(applied, make_model(layerwise), batch, tmp_path / "saved")
+
+
+MIXTURES = (
+    "0:full 1:untied 2:seq_bn 3:layerwise",
+    "0:untied 1:full 2:layerwise 3:full",
+    "0:frozen 1:untied 2:lora 3:untied",
+    "0:layerwise 1:double_seq_bn 2:par_bn 3:double_seq_bn(r=4)",
+    "0:loreft 1:full 2:prefix_tuning(prefix_length=3,bottleneck_size=8) 3:compacter++(r=8)",
+    "0:ia3 1:dora 2:untied 3:unipelt(prefix_length=3,bottleneck_size=8)",
+    "0:mam(prefix_length=3,bottleneck_size=8) 1:scaled_par_bn 2:direft(r=2) 3:full",
+)
+
+
+@pytest.mark.parametrize("layerwise", [True, False])
+@pytest.mark.parametrize("text", MIXTURES)
+def test_mixtures(
+    make_model: MakeModel, batch: Batch, tmp_path: Path, text: str, layerwise: bool
+) -> None:
+    model = make_model(layerwise)
+    text = text if layerwise else text.replace("layerwise", "frozen")
+    model.add_tagging_head("task", num_labels=5)
+    applied = apply_plan(model, StepPlan.parse(text), name="task", seed=7)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    computed = step_outputs(model, batch)
+    layout = tied_steps(model)
+    train(applied, batch)
+    assert_only_chosen_learn(model, before, applied)
+    choices = applied.plan.resolve(STEPS)
+    chosen = tuple(step for step, choice in enumerate(choices) if choice.definition.learns)
+    assert_chosen_steps_change(computed, step_outputs(model, batch), chosen)
+    kinds = [(c.mechanism if c.mechanism == "full" else "") for c in choices]
+    groups = [i if c.mechanism == "untied" else kinds[i] for i, c in enumerate(choices)]
+    assert tied_steps(model) == layout == [groups.index(group) for group in groups]
+    assert_saved_and_loaded_the_same(applied, make_model(layerwise), batch, tmp_path / "saved")
+
+
+def assert_saved_and_loaded_the_same(
+    applied: AppliedPlan, fresh: RecursiveAdapterModel, batch: Batch, directory: Path
+) -> None:
+    save_adapted(applied, directory)
+    assert bytes_on_disk(directory) == ledger(applied).shipped_bytes
+    loaded = load_adapted(fresh, directory)
     with torch.no_grad():
-        assert torch.equal(loaded.model(**batch).logits, model(**batch).logits)
+        assert torch.equal(loaded.model(**batch).logits, applied.model(**batch).logits)
     assert ledger(loaded) == ledger(applied)
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,10 +12,12 @@ from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.layerwise import LAYERWISE, layerwise_config
 from adapterkit.plans.apply import apply_plan
 from adapterkit.plans.ledger import Ledger, ledger
+from adapterkit.plans.loading import load_adapted
 from adapterkit.plans.saving import save_adapted
 from adapterkit.plans.shipped import shipped_tensors
 from adapterkit.plans.show import show_plan
 from adapterkit.plans.step_plan import StepPlan
+from tests.plans.conftest import bytes_on_disk
 
 MakeModel = Callable[[bool], RecursiveAdapterModel]
 
@@ -35,6 +36,7 @@ PLANS = (
     "full",
     "2-3:full rest:frozen",
     "0,3:full 1:layerwise 2:lora",
+    "0:full 1:untied 2:seq_bn 3:layerwise",
     "untied",
     "0:untied rest:frozen",
     "layerwise",
@@ -48,18 +50,6 @@ PLANS = (
 def count(model: RecursiveAdapterModel, plan: str) -> Ledger:
     model.add_tagging_head("task", num_labels=5)
     return ledger(apply_plan(model, StepPlan.parse(plan), name="task"))
-
-
-def bytes_on_disk(directory: Path) -> int:
-    """Tensor bytes by the headers of all safetensors files."""
-    total = 0
-    for path in directory.rglob("*.safetensors"):
-        content = path.read_bytes()
-        (length,) = struct.unpack("<Q", content[:8])
-        header = json.loads(content[8 : 8 + length])
-        spans = [entry["data_offsets"] for key, entry in header.items() if key != "__metadata__"]
-        total += sum(end - start for start, end in spans)
-    return total
 
 
 @pytest.mark.parametrize(
@@ -158,6 +148,44 @@ def test_ledger_survives_json(make_model: MakeModel) -> None:
         "trainable": BOTTLENECK,
         "shipped_bytes": 4 * BOTTLENECK,
     }
+
+
+@pytest.mark.parametrize(
+    ("plan", "copies"),
+    [
+        ("1:lora(r=2) rest:frozen", 2),
+        ("1-2:lora(r=2) 0,3:frozen", 4),
+        ("0:frozen 1:lora(r=2) 2-3:full", 2),
+        # The others have left the block, so that the step has it to itself already.
+        ("1:lora(r=2) 0,2-3:full", 0),
+    ],
+)
+def test_merging_unties_the_step_and_the_ledger_says_so(
+    make_model: MakeModel, batch: dict[str, torch.Tensor], tmp_path: Path, plan: str, copies: int
+) -> None:
+    model = make_model(True)
+    model.add_tagging_head("task", num_labels=5)
+    applied = apply_plan(model, StepPlan.parse(plan), name="task")
+    with torch.no_grad():
+        for name in applied.trainable:
+            model.get_parameter(name).add_(0.1)
+        before, expected = ledger(applied), model(**batch).logits
+        model.merge_adapter("task")
+        torch.testing.assert_close(model(**batch).logits, expected, atol=1e-5, rtol=0)
+    merged = ledger(applied)
+    assert merged.backbone == before.backbone + copies * 32 * 32
+    assert (merged.trainable, merged.shipped_bytes, merged.task) == (
+        before.trainable,
+        before.shipped_bytes,
+        before.task,
+    )
+    save_adapted(applied, tmp_path / "saved")
+    assert bytes_on_disk(tmp_path / "saved") == merged.shipped_bytes
+    loaded = load_adapted(make_model(True), tmp_path / "saved")
+    with torch.no_grad():
+        torch.testing.assert_close(loaded.model(**batch).logits, expected, atol=1e-5, rtol=0)
+    model.reset_adapter()
+    assert ledger(applied) == before
 
 
 def test_half_precision_ships_half_the_bytes(make_model: MakeModel) -> None:

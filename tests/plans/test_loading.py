@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from collections.abc import Callable
@@ -15,11 +16,12 @@ from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 from adapterkit.backbones.layerwise import LAYERWISE
 from adapterkit.plans.applied import AppliedPlan
 from adapterkit.plans.apply import apply_plan
+from adapterkit.plans.ledger import ledger
 from adapterkit.plans.loading import load_adapted
 from adapterkit.plans.saving import save_adapted
 from adapterkit.plans.step_plan import StepPlan
 from adapterkit.runs.errors import UserError
-from tests.plans.conftest import build
+from tests.plans.conftest import build, states
 
 MakeModel = Callable[[bool], RecursiveAdapterModel]
 Batch = dict[str, torch.Tensor]
@@ -181,6 +183,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
         "cannot be read",
     ),
     "pickle beside it": (lambda d: (d / "task" / "pytorch_adapter.bin").touch(), "does not belong"),
+    "pickle in a folder of its own": (
+        lambda d: ((d / "more").mkdir(), (d / "more" / "model.pkl").touch()),
+        "does not belong",
+    ),
     "another configuration": (
         lambda d: change_json(
             d / "task-2" / "adapter_config.json", lambda c: c["config"].update(alpha=99)
@@ -190,6 +196,26 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "another plan": (
         lambda d: change_json(d / "plan.json", lambda c: c.update(plan="0-3:adapter(lora)")),
         "contradicts its own plan",
+    ),
+    "another configuration key": (
+        lambda d: change_json(d / "task" / "adapter_config.json", lambda c: c.update(extra=1)),
+        "not the one that the plan stands for",
+    ),
+    "another fingerprint": (
+        lambda d: change_json(d / "plan.json", lambda c: c.update(backbone="sha256:0")),
+        "another backbone",
+    ),
+    "no fingerprint": (
+        lambda d: change_json(d / "plan.json", lambda c: c.pop("backbone")),
+        "backbone",
+    ),
+    "a tensor file too many": (
+        lambda d: shutil.copy(d / "weights.safetensors", d / "more.safetensors"),
+        "does not belong",
+    ),
+    "a folder in a file's place": (
+        lambda d: ((d / "weights.safetensors").unlink(), (d / "weights.safetensors").mkdir()),
+        "cannot be read",
     ),
     "an unreadable plan": (
         lambda d: change_json(d / "plan.json", lambda c: c.update(plan="0-3:adaptor")),
@@ -228,14 +254,13 @@ def test_damage_is_refused_and_the_model_left_as_it_was(
     harm, says = DAMAGES[damage]
     harm(saved)
     model = make_model(True)
-    model.add_tagging_head("other", num_labels=2)
-    before = logits(model, batch)
+    before = states(model, batch)
     learning = {name: p.requires_grad for name, p in model.named_parameters()}
     with pytest.raises(UserError, match=says):
         load_adapted(model, saved)
-    assert torch.equal(logits(model, batch), before)
+    assert torch.equal(states(model, batch), before)
     assert list(model.adapters_config.adapters) == [LAYERWISE]
-    assert list(model.heads) == ["other"]
+    assert list(model.heads) == []
     assert model.active_adapters == Stack(LAYERWISE)
     assert {name: p.requires_grad for name, p in model.named_parameters()} == learning
     assert model.config.block_of_step == [0, 0, 0, 0]
@@ -246,7 +271,8 @@ def test_damage_is_refused_and_the_model_left_as_it_was(
     [
         ({"num_hidden_layers": 5}, "5 recursion steps"),
         ({"hidden_size": 64}, "64 units"),
-        ({"layerwise": False}, "no layer-wise adapters"),
+        ({"layerwise": False}, "fingerprint"),
+        ({"hidden_act": "relu"}, "fingerprint"),
     ],
 )
 def test_another_backbone_is_refused(saved: Path, backbone: dict[str, Any], says: str) -> None:
@@ -263,11 +289,112 @@ def test_an_adapter_trained_behind_layerwise_adapters_needs_them(
         load_adapted(make_model(False), tmp_path / "saved")
 
 
-def test_a_taken_name_is_refused(make_model: MakeModel, saved: Path) -> None:
+def test_a_taken_name_is_refused(make_model: MakeModel, tmp_path: Path) -> None:
+    save_adapted(trained(make_model(True), "lora"), tmp_path / "lora")
     model = make_model(True)
-    load_adapted(model, saved)
+    load_adapted(model, tmp_path / "lora")
     with pytest.raises(UserError, match="already"):
+        load_adapted(model, tmp_path / "lora")
+
+
+def test_a_head_of_that_name_is_not_overwritten(make_model: MakeModel, tmp_path: Path) -> None:
+    save_adapted(trained(make_model(True), "head"), tmp_path / "saved")
+    model = make_model(True)
+    model.add_tagging_head("task", num_labels=5)
+    before = model.heads["task"][1].weight.clone()
+    with pytest.raises(UserError, match="has a head 'task' already"):
+        load_adapted(model, tmp_path / "saved")
+    assert torch.equal(model.heads["task"][1].weight, before)
+    assert load_adapted(model, tmp_path / "saved", name="again").head == "again"
+
+
+def test_other_weights_of_the_same_shapes_are_refused(make_model: MakeModel, saved: Path) -> None:
+    model = make_model(True)
+    with torch.no_grad():
+        model.albert.embeddings.word_embeddings.weight[7, 3] += 1e-3
+    with pytest.raises(UserError, match="fingerprint sha256:"):
         load_adapted(model, saved)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "says"),
+    [
+        ("full", "lora", "another backbone"),
+        ("layerwise", "seq_bn", "another backbone"),
+        ("untied", "untied", "another backbone"),
+        ("1:full rest:frozen", "3:full rest:frozen", "another backbone"),
+        ("lora", "full", "changes the backbone"),
+        ("lora", "2:layerwise rest:frozen", "changes the backbone"),
+        ("head", "3:untied rest:frozen", "changes the backbone"),
+    ],
+)
+def test_results_that_would_change_each_other_are_refused(
+    make_model: MakeModel, batch: Batch, tmp_path: Path, first: str, second: str, says: str
+) -> None:
+    kept = trained(make_model(True), first, "first")
+    expected = logits(kept.model, batch)
+    save_adapted(kept, tmp_path / "first")
+    save_adapted(trained(make_model(True), second, "second"), tmp_path / "second")
+    model = make_model(True)
+    load_adapted(model, tmp_path / "first")
+    with pytest.raises(UserError, match=says):
+        load_adapted(model, tmp_path / "second")
+    assert torch.equal(logits(model, batch), expected)
+
+
+def test_what_was_trained_on_a_changed_backbone_does_not_load_into_the_first(
+    make_model: MakeModel, tmp_path: Path
+) -> None:
+    model = trained(make_model(True), "full", "first").model
+    save_adapted(trained(model, "lora", "second"), tmp_path / "second")
+    with pytest.raises(UserError, match="another backbone"):
+        load_adapted(make_model(True), tmp_path / "second")
+
+
+def test_damage_leaves_other_results_as_they_were(
+    make_model: MakeModel, batch: Batch, tmp_path: Path
+) -> None:
+    for name in ("first", "second"):
+        save_adapted(trained(make_model(True), "lora", name), tmp_path / name)
+    change_tensors(tmp_path / "second" / "second" / "adapter.safetensors", drop_first)
+    model = make_model(True)
+    load_adapted(model, tmp_path / "first")
+    before, active = logits(model, batch), model.active_adapters
+    with pytest.raises(UserError, match="lacks a tensor"):
+        load_adapted(model, tmp_path / "second")
+    assert torch.equal(logits(model, batch), before)
+    assert model.active_adapters == active
+    assert list(model.heads) == ["first"] == [model.active_head]
+
+
+@pytest.mark.parametrize("size", [0, -1, 10**12, 2.5, None, "5"])
+@pytest.mark.parametrize("field", ["num_labels", "layers"])
+def test_head_sizes_its_tensors_do_not_have_are_refused_at_once(
+    make_model: MakeModel, saved: Path, field: str, size: object
+) -> None:
+    path = saved / "head" / "head_config.json"
+    change_json(path, lambda content: content["config"].update({field: size}))
+    with pytest.raises(UserError, match=field):
+        load_adapted(make_model(True), saved)
+
+
+@pytest.mark.parametrize("plan", [MIXED, "0:full 1:untied 2:seq_bn 3:layerwise"])
+def test_a_deep_copy_is_an_adapted_model_of_its_own(
+    make_model: MakeModel, batch: Batch, tmp_path: Path, plan: str
+) -> None:
+    applied = trained(make_model(True), plan)
+    expected, counted = logits(applied.model, batch), ledger(applied)
+    copied = copy.deepcopy(applied)
+    assert torch.equal(logits(copied.model, batch), expected)
+    assert ledger(copied) == counted
+    assert copied.trainable == applied.trainable
+    with torch.no_grad():
+        for name in copied.trainable:
+            copied.model.get_parameter(name).add_(0.5)
+    assert torch.equal(logits(applied.model, batch), expected)
+    save_adapted(copied, tmp_path / "copy")
+    loaded = load_adapted(make_model(True), tmp_path / "copy")
+    assert torch.equal(logits(loaded.model, batch), logits(copied.model, batch))
 
 
 def test_saving_never_overwrites(make_model: MakeModel, tmp_path: Path) -> None:

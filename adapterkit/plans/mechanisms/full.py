@@ -33,6 +33,6 @@ class FullMechanism(Mechanism):
         from adapterkit.plans.parts import backbone_parameters, block_parameters
 
         if len(site.steps) == model.config.num_hidden_layers:
-            yield from backbone_parameters(model)
+            yield from backbone_parameters(model, site.pooled)
         else:
             yield from block_parameters(model, site.steps)
