@@ -42,19 +42,23 @@ def show(
     json: options.Json = False,
 ) -> None:
     """Show, step by step, what would learn, how many parameters, how many bytes are shipped."""
-    from adapterkit.backbones.loading import load_backbone
-    from adapterkit.plans.show import show_plan
     from adapterkit.tasks.registry import load_task
-    from adapterkit.tuning.heads import add_head
 
     with output.clear_stdout(json):
-        chosen = _chosen_plan(text, mode, steps, plan)
-        config = load_task(task) if task else None
-        model = load_backbone(backbone).model
+        _chosen_plan(text, mode, steps, plan)
+        config = load_task(task) if task is not None else None
+        # Mistakes in the arguments are told before the libraries, which take seconds, are loaded.
+        from adapterkit.backbones.loading import load_backbone
+        from adapterkit.plans.show import show_plan
+        from adapterkit.tuning.heads import add_head
+
+        loaded = load_backbone(backbone)
+        model = loaded.model
+        chosen = _chosen_plan(text, mode, steps, plan, loaded.steps)
         if config is not None:
             add_head(model, config, "task", seed=0)
         rows, counted = show_plan(model, chosen)
-        resolved = chosen.for_steps(model.config.num_hidden_layers)
+        resolved = chosen.for_steps(loaded.steps)
     if json:
         ledger = {name: n for name, n in counted.as_dict().items() if name not in _ROWS}
         output.print_json(
@@ -77,12 +81,14 @@ def check(
     json: options.Json = False,
 ) -> None:
     """Check a plan against a backbone, and print it as adapterkit understood it."""
-    from adapterkit.backbones.loading import load_backbone
-
     with output.clear_stdout(json):
-        chosen = _chosen_plan(text, mode, steps, plan)
+        _chosen_plan(text, mode, steps, plan)
+        from adapterkit.backbones.loading import load_backbone
+        from adapterkit.plans.apply import check_plan
+
         loaded = load_backbone(backbone)
-        chosen.check(loaded.steps, loaded.has_layerwise)
+        chosen = _chosen_plan(text, mode, steps, plan, loaded.steps)
+        check_plan(loaded.model, chosen)
     choices = [str(choice) for choice in chosen.resolve(loaded.steps)]
     if json:
         output.print_json({"plan": str(chosen), "steps": choices})
@@ -92,13 +98,19 @@ def check(
 
 
 def _chosen_plan(
-    text: str | None, mode: str | None, steps: str | None, plan: str | None
+    text: str | None,
+    mode: str | None,
+    steps: str | None,
+    plan: str | None,
+    total: int | None = None,
 ) -> StepPlan:
     from adapterkit.plans.step_plan import StepPlan
 
     if text is not None and plan is not None:
         raise UserError("The plan is given twice.", where="PLAN and --plan", hint="give one")
-    return StepPlan.from_options(mode, steps, plan if text is None else text)
+    if text is not None:
+        return StepPlan.from_options(mode, steps, text, total, source="PLAN")
+    return StepPlan.from_options(mode, steps, plan, total)
 
 
 def _print_ledger(rows: Sequence[PlanRow], counted: Ledger) -> None:

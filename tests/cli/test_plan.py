@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 
@@ -35,6 +38,18 @@ def test_the_three_ways_to_give_a_plan_agree(cli, tiny_backbone, tmp_path):
         (["--mode", "layerwise"], "layer-wise"),
         (["--mode", "adapter", "--plan", "all:full"], "exclude"),
         (["all:full", "--plan", "all:full"], "twice"),
+        (["all:full", "--mode", "full"], "PLAN and --mode exclude"),
+        (["1-3:adaptor rest:frozen"], "PLAN, character 5"),
+        (["--plan", "1-3:adaptor rest:frozen"], "--plan, character 5"),
+        (["4:adapter rest:frozen"], "PLAN, character 1"),
+        (["--mode", "adapter", "--steps", "4"], "--steps, character 1"),
+        (["0\u20133:adapter"], "EN DASH"),
+        (["lora(r=33)"], "1 to 32"),
+        (["adapter(r=1e-300)"], "or more"),
+        (["0-1:loreft 2-3:noreft"], "one ReFT"),
+        (["compacter(phm_dim=5)"], "width 32"),
+        (["missing.yaml"], "missing.yaml"),
+        (["-1"], "-1"),
         ([], "--mode"),
     ],
 )
@@ -44,6 +59,23 @@ def test_plans_that_do_not_fit_are_explained(cli, tiny_backbone, verb, arguments
     assert words in outcome.stderr
     assert "Traceback" not in outcome.stderr
     assert outcome.stdout == ""
+
+
+def test_mistakes_in_a_plan_are_told_before_anything_heavy_is_imported():
+    code = (
+        "import sys; from typer.testing import CliRunner; from adapterkit.cli.main import app; "
+        "outcome = CliRunner().invoke(app, ['plan', sys.argv[1], '0-5:adaptor']); "
+        "assert 'adaptor' in str(outcome.exception); "
+        "sys.exit(any(name in sys.modules for name in ('torch', 'transformers', 'adapters')))"
+    )
+    for verb in ("show", "check"):
+        assert subprocess.run([sys.executable, "-c", code, verb], check=False).returncode == 0
+
+
+def test_full_and_untied_steps_in_one_plan(cli, tiny_backbone):
+    plan = "0:full 1:untied 2-3:frozen"
+    checked = cli("plan", "check", plan, "--backbone", tiny_backbone)
+    assert (checked.status, checked.stdout.splitlines()[0]) == (0, plan)
 
 
 def test_show_counts_what_learns(cli, tiny_backbone):
