@@ -8,20 +8,24 @@ from pathlib import Path
 
 import torch
 
+from adapterkit.backbones.safety import read_json
 from adapterkit.backbones.tensors import read_safetensors, unreadable
 from adapterkit.runs.errors import UserError
 
 WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")
 """Names a weights file may have; the first one found is read."""
 
+INDEX_FILES = tuple(f"{name}.index.json" for name in WEIGHTS_FILES)
+"""Names of the index of weights that are spread over several files."""
+
 
 def find_weights(directory: Path) -> Path:
-    """The weights file in `directory`.
+    """The weights file in `directory`, or the index of several.
 
     Raises:
         UserError: There is none.
     """
-    for name in WEIGHTS_FILES:
+    for name in (*WEIGHTS_FILES, *INDEX_FILES):
         if (directory / name).is_file():
             return directory / name
     raise UserError(
@@ -30,15 +34,48 @@ def find_weights(directory: Path) -> Path:
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Every tensor of a weights file.
+    """Every tensor of a weights file, or of the files an index lists.
 
     A pickle is read by PyTorch's restricted unpickler, which builds tensors and runs no code.
 
     Raises:
-        UserError: The file is damaged, or holds anything but named tensors.
+        UserError: A file is damaged, or holds anything but named tensors.
     """
+    if path.name in INDEX_FILES:
+        return _read_shards(path)
     if path.suffix == ".safetensors":
         return read_safetensors(path)
+    return _read_pickle(path)
+
+
+def _read_shards(index: Path) -> dict[str, torch.Tensor]:
+    listed = read_json(index).get("weight_map")
+    ending = Path(index.name.removesuffix(".index.json")).suffix
+    if not isinstance(listed, dict) or not all(
+        isinstance(file, str) and file == Path(file).name and file.endswith(ending)
+        for file in listed.values()
+    ):
+        raise UserError(
+            "The index of the weights cannot be used.",
+            where=f"{index}: weight_map",
+            allowed=f"for each tensor a {ending} file beside the index",
+        )
+    tensors: dict[str, torch.Tensor] = {}
+    for file in sorted(set(listed.values())):
+        path = index.parent / file
+        found = read_weights(path)
+        stated = {name for name, holder in listed.items() if holder == file}
+        if found.keys() != stated:
+            raise UserError(
+                "The weights file does not hold what the index says.",
+                where=str(path),
+                found=", ".join(sorted(found.keys() ^ stated)[:5]),
+            )
+        tensors |= found
+    return tensors
+
+
+def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (
@@ -61,6 +98,14 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         raise UserError(
             "The weights file holds something other than named tensors.", where=str(path)
         )
+    for name, value in state.items():
+        if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized:
+            raise UserError(
+                "A tensor is not stored as plain numbers.",
+                where=f"{path}: {name[:150]}",
+                found=f"{value.layout}, {value.dtype}, on {value.device}",
+                allowed="dense tensors of floating-point numbers",
+            )
     # A pickled tensor may claim any shape over one stored number.
     if sum(value.numel() for value in state.values()) > path.stat().st_size:
         raise UserError("The weights file claims more numbers than it holds.", where=str(path))

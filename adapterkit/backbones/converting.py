@@ -74,6 +74,7 @@ def convert(directory: Path, *, drop_auto_map: bool = False) -> Converted:
     kept = {new: raw[old] for new, old in names.items() if not (mini and new.startswith("pooler."))}
     notes = _notes(names, mini)
     _check_groups(kept, values, path)
+    _check_projection(kept, values, weights)
     adapters = convert_adapters(kept, values, weights)
     config = _make_config(values, kept, adapters, path)
     tensors, config.block_of_step = _canonical(kept, adapters, config, values)
@@ -109,6 +110,20 @@ def _check_groups(kept: Mapping[str, Any], values: Mapping[str, Any], path: Path
             where=f"{path}: num_hidden_groups",
             found=f"tensors of the groups {sorted(found)}",
             allowed=f"the groups 0 to {groups - 1}",
+        )
+
+
+def _check_projection(
+    kept: Mapping[str, torch.Tensor], values: Mapping[str, Any], weights: Path
+) -> None:
+    table = kept.get("embeddings.word_embeddings.weight")
+    width = table.shape[-1] if table is not None and table.ndim == 2 else values["hidden_size"]
+    if width != values["hidden_size"] and "encoder.embedding_hidden_mapping_in.weight" not in kept:
+        raise UserError(
+            "The checkpoint lacks a tensor.",
+            where=str(weights),
+            found=f"embeddings of width {width} and no projector.weight",
+            allowed=f"a projector to hidden_size, {values['hidden_size']}",
         )
 
 

@@ -52,6 +52,7 @@ def import_checkpoint(
     words = load_tokenizer(
         located.path if tokenizer is None else Path(tokenizer), converted.config.vocab_size
     )
+    notes += _size_note(words, converted)
     model = build_model(converted.config, converted.tensors, converted.layerwise)
     with atomic_directory(destination) as directory:
         write_files(model, words, directory, card=_card(located, converted, notes))
@@ -72,6 +73,16 @@ def _card(located: Located, converted: Converted, notes: tuple[str, ...]) -> dic
         },
         "notes": list(notes),
     }
+
+
+def _size_note(words: Any, converted: Converted) -> tuple[str, ...]:
+    tokens, rows = len(words), converted.config.vocab_size
+    if tokens == rows:
+        return ()
+    return (
+        f"The tokenizer has {tokens:,} tokens and the embedding table {rows:,} rows: make sure "
+        "that they belong together.",
+    )
 
 
 def _auto_map_note(directory: Path) -> tuple[str, ...]:

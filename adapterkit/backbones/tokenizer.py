@@ -10,11 +10,14 @@ from typing import Any
 import transformers
 
 from adapterkit.backbones.safety import read_json
+from adapterkit.runs.atomic import write_json
 from adapterkit.runs.errors import UserError
+
+CONFIG_FILE = "tokenizer_config.json"
 
 TOKENIZER_FILES = (
     "tokenizer.json",
-    "tokenizer_config.json",
+    CONFIG_FILE,
     "special_tokens_map.json",
     "added_tokens.json",
     "vocab.txt",
@@ -49,6 +52,10 @@ def load_tokenizer(directory: Path, vocab_size: int) -> Any:
         with tempfile.TemporaryDirectory() as copied:
             for name in _present(directory):
                 shutil.copyfile(directory / name, Path(copied, name))
+            # Where no file names the class transformers guesses it from the letters of the path.
+            config = _tokenizer_config(directory)
+            config["tokenizer_class"] = config.get("tokenizer_class") or class_name
+            write_json(Path(copied, CONFIG_FILE), config)
             tokenizer = getattr(transformers, class_name).from_pretrained(
                 copied, local_files_only=True, trust_remote_code=False, **options
             )
@@ -61,6 +68,7 @@ def load_tokenizer(directory: Path, vocab_size: int) -> Any:
             allowed=TOKENIZER_FILES,
         ) from error
     tokenizer.name_or_path = str(directory)
+    _check_special_tokens(tokenizer, directory)
     highest = max(tokenizer.get_vocab().values(), default=-1)
     if highest >= vocab_size:
         raise UserError(
@@ -76,16 +84,35 @@ def _present(directory: Path) -> list[str]:
     return [name for name in TOKENIZER_FILES if (directory / name).is_file()]
 
 
+def _tokenizer_config(directory: Path) -> dict[str, Any]:
+    path = directory / CONFIG_FILE
+    return read_json(path) if path.is_file() else {}
+
+
+def _check_special_tokens(tokenizer: Any, directory: Path) -> None:
+    # Those that a bare vocabulary lacks would be appended, where the model has other words.
+    if (directory / "tokenizer.json").is_file() or not (directory / "vocab.txt").is_file():
+        return
+    words = tokenizer.backend_tokenizer.get_vocab(with_added_tokens=False)
+    needed = (tokenizer.unk_token, tokenizer.cls_token, tokenizer.sep_token, tokenizer.pad_token)
+    lacking = [token for token in needed if token not in words]
+    if lacking:
+        raise UserError(
+            "The vocabulary lacks special tokens.",
+            where=str(directory / "vocab.txt"),
+            found=f"no {', '.join(map(str, lacking))} among {len(words)} words",
+            hint="the file may be damaged or of another kind; copy the checkpoint's own",
+        )
+
+
 def _class_of(directory: Path) -> tuple[str, dict[str, Any]]:
     """The class to use, and what the files do not say about it."""
     names = set(_present(directory))
-    config: dict[str, Any] = {}
-    if "tokenizer_config.json" in names:
-        config = read_json(directory / "tokenizer_config.json")
+    config = _tokenizer_config(directory)
     if "auto_map" in config:
         raise UserError(
             "The tokenizer wants to run code of its own.",
-            where=f"{directory / 'tokenizer_config.json'}: auto_map",
+            where=f"{directory / CONFIG_FILE}: auto_map",
             allowed=sorted(TOKENIZER_CLASSES),
             hint="remove auto_map if the tokenizer is one of these",
         )
@@ -103,13 +130,13 @@ def _class_of(directory: Path) -> tuple[str, dict[str, Any]]:
     if not isinstance(named, str) or named not in TOKENIZER_CLASSES:
         raise UserError(
             "The tokenizer is of a class that cannot be used.",
-            where=f"{directory / 'tokenizer_config.json'}: tokenizer_class",
+            where=f"{directory / CONFIG_FILE}: tokenizer_class",
             found=repr(named)[:100],
             allowed=sorted(TOKENIZER_CLASSES),
         )
     bare_vocabulary = "vocab.txt" in names and not names & {
         "tokenizer.json",
-        "tokenizer_config.json",
+        CONFIG_FILE,
     }
     options = {"do_lower_case": not _is_cased(directory / "vocab.txt")} if bare_vocabulary else {}
     return TOKENIZER_CLASSES[named], options

@@ -306,7 +306,7 @@ class TestDamage:
         self.change(source, name, None)
         shown = "embedding_hidden_mapping_in" if "projector" in name else name.split(".", 1)[1]
         if name == "albert.projector.weight":
-            self.refuse(source, "embedding projection")
+            self.refuse(source, "projector.weight")
         else:
             self.refuse(source, shown.removeprefix("albert."), "model.safetensors")
 
