@@ -149,12 +149,12 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def options(backbone: Path, corpus: Path) -> dict[str, Any]:
-    """A run of three epochs of about ten updates each that learns something."""
+    """A run of two epochs of about ten updates each that learns something."""
     return {
         "task": "bc5cdr",
         "backbone": backbone,
         "data": corpus,
-        "epochs": 3,
+        "epochs": 2,
         "batch_tokens": 40,
         "learning_rate": 3e-2,
     }
