@@ -8,6 +8,7 @@ from typing import Any
 
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 from adapterkit.backbones.building import build_model, make_config
+from adapterkit.backbones.bundled_folder import BUNDLED
 from adapterkit.backbones.canonical import canonical_shapes
 from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.converting import convert
@@ -21,7 +22,7 @@ from adapterkit.backbones.saving import (
     WEIGHTS_FILE,
     save_backbone,
 )
-from adapterkit.backbones.sources import BUNDLED, locate
+from adapterkit.backbones.sources import locate
 from adapterkit.backbones.tensors import as_float32, check_shapes, read_safetensors
 from adapterkit.backbones.tokenizer import load_tokenizer
 from adapterkit.runs.errors import UserError

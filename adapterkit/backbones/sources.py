@@ -6,11 +6,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from adapterkit.backbones.bundled_folder import BUNDLED, bundled_folder
 from adapterkit.backbones.hub import PUBLISHED, fetch
 from adapterkit.runs.errors import UserError, nearest
-
-BUNDLED = "bundled"
-"""The backbone that ships inside the package."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
@@ -61,7 +59,7 @@ def locate(source: str | Path) -> Located:
 
 
 def _bundled() -> Path:
-    path = Path(__file__).parent / BUNDLED
+    path = bundled_folder()
     if not (path / "config.json").is_file():
         raise UserError(
             "This installation of adapterkit lacks the bundled backbone.",

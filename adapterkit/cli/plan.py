@@ -42,10 +42,11 @@ def show(
     json: options.Json = False,
 ) -> None:
     """Show, step by step, what would learn, how many parameters, how many bytes are shipped."""
+    from adapterkit.backbones.stated import stated_steps
     from adapterkit.tasks.registry import load_task
 
     with output.clear_stdout(json):
-        _chosen_plan(text, mode, steps, plan)
+        _chosen_plan(text, mode, steps, plan, stated_steps(backbone))
         config = load_task(task) if task is not None else None
         # Mistakes in the arguments are told before the libraries, which take seconds, are loaded.
         from adapterkit.backbones.loading import load_backbone
@@ -81,8 +82,10 @@ def check(
     json: options.Json = False,
 ) -> None:
     """Check a plan against a backbone, and print it as adapterkit understood it."""
+    from adapterkit.backbones.stated import stated_steps
+
     with output.clear_stdout(json):
-        _chosen_plan(text, mode, steps, plan)
+        _chosen_plan(text, mode, steps, plan, stated_steps(backbone))
         from adapterkit.backbones.loading import load_backbone
         from adapterkit.plans.apply import check_plan
 

@@ -108,16 +108,20 @@ def _asked(context: typer.Context) -> dict[str, Any]:
     asked = {name: value for name, value in given.items() if name not in _OUTSIDE_THE_REQUEST}
     ways = {name: asked.pop(name, None) for name in ("mode", "steps", "plan")}
     if any(ways.values()):
-        asked["plan"] = _plan(**ways)
+        # A stopped run may have another backbone than the one typed now, or not typed.
+        backbone = None if context.params["resume"] else context.params["backbone"]
+        asked["plan"] = _plan(backbone, **ways)
     return asked
 
 
-def _plan(mode: str | None, steps: str | None, plan: str | None) -> str:
+def _plan(backbone: str | None, mode: str | None, steps: str | None, plan: str | None) -> str:
+    from adapterkit.backbones.stated import stated_steps
     from adapterkit.plans.step_plan import StepPlan
 
     if mode is None and plan is None:
         mode = "adapter"
-    return str(StepPlan.from_options(mode, steps, plan))
+    total = None if backbone is None else stated_steps(backbone)
+    return str(StepPlan.from_options(mode, steps, plan, total))
 
 
 def _start(output: Path | None, asked: dict[str, Any], progress: Progress, command: str) -> Run:

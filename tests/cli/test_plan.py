@@ -96,3 +96,11 @@ def test_show_counts_the_head_of_a_task(cli, tiny_backbone):
     assert cli(*arguments).json["ledger"]["trainable"] == 0
     shown = cli(*arguments, "--task", "bc5cdr").json
     assert shown["ledger"]["head"] == shown["ledger"]["trainable"] == 32 * 5 + 5
+
+
+@pytest.mark.parametrize("verb", ["show", "check"])
+def test_a_step_that_does_not_exist_is_said_before_a_gap(cli, verb):
+    done = cli("plan", verb, "0-1:frozen 7:full")
+    assert done.status == 2
+    assert "no recursion step 7" in done.stderr
+    assert "0-5" in done.stderr
