@@ -64,18 +64,26 @@ def show(backbone: Source = "bundled", json: options.Json = False) -> None:
 
 
 @app.command("import")
-def import_backbone(source: Foreign, directory: Target, json: options.Json = False) -> None:
+def import_backbone(
+    source: Foreign,
+    directory: Target,
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option("--tokenizer", metavar="DIR", help="Tokenizer files, where SOURCE has none."),
+    ] = None,
+    json: options.Json = False,
+) -> None:
     """Read a published MiniALBERT checkpoint and write it as a backbone folder."""
     from adapterkit.backbones.importing import import_checkpoint
     from adapterkit.backbones.loading import load_backbone
 
     with output.clear_stdout(json):
-        import_checkpoint(source, directory)
+        notes = import_checkpoint(source, directory, tokenizer=tokenizer)
         facts = _facts(load_backbone(directory))
     if json:
-        output.print_json(facts)
+        output.print_json({**facts, "notes": list(notes)})
         return
-    output.print_facts(facts.items())
+    output.print_facts([*facts.items(), *(("note", note) for note in notes)])
     typer.echo(f"Next: adapterkit tune --task bc5cdr --mode adapter --backbone {directory}")
 
 

@@ -75,3 +75,21 @@ def test_a_changed_byte_is_noticed(cli, tiny_backbone, tmp_path):
     weights.write_bytes(content)
     assert sha256_file(weights) != before
     assert cli("backbones", "show", copy).status == 2
+
+
+def test_import_of_a_published_checkpoint_without_a_tokenizer(cli, tmp_path):
+    from tests.backbones.minialbert import Shape, base_tensors, config_of, write
+
+    shape = Shape()
+    source = write(tmp_path / "source", base_tensors(shape), config_of(shape))
+    words = tmp_path / "words"
+    words.mkdir()
+    (source / "vocab.txt").rename(words / "vocab.txt")
+    refused = cli("backbones", "import", source, tmp_path / "target")
+    assert refused.status == 2
+    assert "tokenizer" in refused.stderr
+    done = cli("backbones", "import", source, tmp_path / "target", "--tokenizer", words, "--json")
+    assert done.status == 0, done.stderr
+    assert (done.json["steps"], done.json["layerwise"]) == (shape.steps, shape.adapters)
+    assert all(isinstance(note, str) for note in done.json["notes"])
+    assert (tmp_path / "target" / "config.json").exists()
