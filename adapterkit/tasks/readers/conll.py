@@ -19,7 +19,8 @@ def read_conll(
 ) -> tuple[NerExample, ...]:
     """Read one split of a NER task.
 
-    Columns are separated by tabs where a line has one, else by spaces. ``-DOCSTART-`` lines begin
+    Columns are separated by tabs where a line has one (spaces around them are dropped), else by
+    spaces. ``-DOCSTART-`` lines begin
     a new document. Tags may be in any scheme of `schemes`; they are returned in IOB2.
 
     Args:
@@ -50,7 +51,7 @@ def read_sentences(path: Path, task: TaskConfig) -> list[RawSentence]:
         text = line.rstrip(" \t")
         marks_document = text.startswith(_DOCUMENT_MARK)
         if text and not marks_document:
-            row = text.split("\t") if "\t" in text else [cell for cell in text.split(" ") if cell]
+            row = _cells(text)
             if not cells and not sentences:
                 width = _first_width(row, path, number, task)
             if len(row) != width:
@@ -65,8 +66,18 @@ def read_sentences(path: Path, task: TaskConfig) -> list[RawSentence]:
             documents_seen += 1
             document = f"{path.stem}-document-{documents_seen}"
     if not sentences:
-        raise UserError("the file has no sentences", where=str(path))
+        raise UserError(
+            "the file has no sentences",
+            where=f"{path}, lines 1 to {len(lines)}",
+            allowed="a word and its tag a line",
+        )
     return sentences
+
+
+def _cells(line: str) -> list[str]:
+    if "\t" in line:
+        return [cell.strip(" ") for cell in line.split("\t")]
+    return [cell for cell in line.split(" ") if cell]
 
 
 def _sentence(
@@ -80,7 +91,11 @@ def _sentence(
     start = end - len(cells)
     words = tuple(row[task.columns.token] for row in cells)
     if not all(words):
-        raise UserError("the word is missing", where=f"{path}, line {start + words.index('')}")
+        raise UserError(
+            "the word is missing",
+            where=f"{path}, line {start + words.index('')}",
+            allowed=f"a word in column {task.columns.token}, or a blank line to end the sentence",
+        )
     tags = tuple(row[task.columns.tag] for row in cells)
     return RawSentence(words, tags, start, False, name, document)
 
@@ -114,11 +129,15 @@ def _read_document_ids(path: Path, sentences: int, data: Path) -> list[str]:
     while ids and not ids[-1]:
         ids.pop()
     if "" in ids:
-        raise UserError("a document id is missing", where=f"{path}, line {ids.index('') + 1}")
+        raise UserError(
+            "a document id is missing",
+            where=f"{path}, line {ids.index('') + 1}",
+            allowed="one id a sentence, in the same order, without blank lines",
+        )
     if len(ids) != sentences:
         raise UserError(
             "the document ids do not match the sentences",
-            where=str(path),
+            where=f"{path}, line {min(len(ids), sentences) + 1}",
             found=f"{len(ids)} ids for the {sentences} sentences of {data.name}",
             allowed="one id a sentence, in the same order",
         )

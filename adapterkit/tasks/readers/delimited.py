@@ -67,7 +67,12 @@ def _read_table(path: Path) -> list[tuple[int, list[str]]]:
 
 def _check_heading(heading: list[str], path: Path, columns: Columns) -> None:
     if repeated := sorted({name for name in heading if heading.count(name) > 1}):
-        raise UserError("a column is named twice", where=f"{path}, line 1", found=repeated[0])
+        raise UserError(
+            "a column is named twice",
+            where=f"{path}, line 1",
+            found=repeated[0],
+            allowed="distinct headings",
+        )
     wanted = [columns.text, columns.label, columns.id, columns.document]
     for name in (str(name) for name in wanted if name is not None):
         if name not in heading:

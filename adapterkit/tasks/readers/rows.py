@@ -36,32 +36,44 @@ def examples_from_rows(
         UserError: Naming file and line, at the first row that does not fit the task.
     """
     if not rows:
-        raise UserError("the file has no examples", where=str(path))
+        raise UserError(
+            "the file has no examples", where=f"{path}, line 1", hint="a split needs examples"
+        )
     ids = [_id(row, path, columns) for row in rows]
     _check_ids(ids, rows, path)
     if task.kind == "ner":
-        sentences = [_sentence(row, path, columns, id_) for row, id_ in zip(rows, ids, strict=True)]
+        sentences = [
+            _sentence(row, path, task, columns, id_) for row, id_ in zip(rows, ids, strict=True)
+        ]
         return to_examples(sentences, path, task)
     return tuple(_text(row, path, task, columns, id_) for row, id_ in zip(rows, ids, strict=True))
 
 
-def _sentence(row: Row, path: Path, columns: Columns, id_: str) -> RawSentence:
+def _sentence(row: Row, path: Path, task: TaskConfig, columns: Columns, id_: str) -> RawSentence:
     words = _strings(row, columns.tokens, path)
-    if not words or not all(words):
-        raise UserError("a word is empty, or there are no words", where=_place(path, row))
+    if not words or not all(word.strip() for word in words):
+        raise UserError(
+            "a word is empty, or there are no words",
+            where=_place(path, row),
+            found=repr(words)[:80],
+            allowed="one word or more, each with a visible character",
+        )
     raw = _value(row, columns.tags, path)
-    tags = _tags(raw, row, path, columns)
+    tags = _tags(raw, row, path, columns, task.labels)
     if len(tags) != len(words):
         raise UserError(
             "not as many tags as words",
             where=_place(path, row),
             found=f"{len(words)} words, {len(tags)} tags",
+            allowed="one tag a word",
         )
     document = _document(row, path, columns, id_)
     return RawSentence(words, tags, row.line, True, id_, document)
 
 
-def _tags(raw: Any, row: Row, path: Path, columns: Columns) -> tuple[str, ...]:
+def _tags(
+    raw: Any, row: Row, path: Path, columns: Columns, labels: Sequence[str]
+) -> tuple[str, ...]:
     names = columns.tag_ids
     if not isinstance(raw, list | tuple):
         raise _wrong_type(path, row, columns.tags, raw, "a list of tags")
@@ -73,6 +85,7 @@ def _tags(raw: Any, row: Row, path: Path, columns: Columns) -> tuple[str, ...]:
                 "the tags are numbers",
                 where=_place(path, row),
                 found=str(raw[:8]),
+                allowed="names, such as O and B-" + labels[0],
                 hint="name what each stands for in the task's YAML: columns: {tag_ids: [O, B-...]}",
             )
         if wrong := [number for number in numbers if not 0 <= number < len(names)]:
@@ -90,7 +103,12 @@ def _text(row: Row, path: Path, task: TaskConfig, columns: Columns, id_: str) ->
     if not isinstance(text, str):
         raise _wrong_type(path, row, str(columns.text), text, "a text")
     if not text.strip():
-        raise UserError("the text is empty", where=_place(path, row))
+        raise UserError(
+            "the text is empty",
+            where=_place(path, row),
+            found=repr(text)[:80],
+            allowed="a text with a visible character",
+        )
     labels = _labels(row, path, task, columns)
     for label in labels:
         if label not in task.labels:
@@ -118,14 +136,21 @@ def _labels(row: Row, path: Path, task: TaskConfig, columns: Columns) -> tuple[s
 
 def _document(row: Row, path: Path, columns: Columns, id_: str) -> str:
     if columns.document:
-        return str(_value(row, columns.document, path))
+        return _name(row, columns.document, path)
     if columns.id and columns.document_separator:
         return id_.rpartition(columns.document_separator)[0] or id_
     return ""
 
 
 def _id(row: Row, path: Path, columns: Columns) -> str:
-    return str(_value(row, columns.id, path)) if columns.id else f"{path.stem}-{row.line}"
+    return _name(row, columns.id, path) if columns.id else f"{path.stem}-{row.line}"
+
+
+def _name(row: Row, key: str, path: Path) -> str:
+    value = _value(row, key, path)
+    if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
+        raise _wrong_type(path, row, key, value, "a text or a whole number")
+    return str(value)
 
 
 def _check_ids(ids: Sequence[str], rows: Sequence[Row], path: Path) -> None:
@@ -148,6 +173,7 @@ def _value(row: Row, key: str, path: Path) -> Any:
             f"the key {key!r} is missing",
             where=_place(path, row),
             found=", ".join(row.values),
+            allowed=f"an object with the key {key!r}",
             hint=f"did you mean {close}? " * bool(close) + "Name it under columns in the YAML",
         )
     return row.values[key]

@@ -11,6 +11,13 @@ from adapterkit.tasks.config import TaskConfig
 from adapterkit.tasks.examples import NerExample
 from adapterkit.tasks.schemes import Scheme, SchemeError, detect, normalise, split_tag
 
+_GRAMMAR: dict[Scheme, str] = {
+    "iob1": "O, I-X, and B-X only directly after a mention of type X",
+    "iob2": "O, B-X, and I-X only after B-X or I-X",
+    "bioes": "O, S-X, and B-X, any number of I-X, E-X",
+    "bilou": "O, U-X, and B-X, any number of I-X, L-X",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class RawSentence:
@@ -76,7 +83,7 @@ def _check_label(tag: str, where: str, task: TaskConfig) -> None:
             "unknown tag",
             where=where,
             found=tag,
-            allowed="O, or a letter, a hyphen and a label, such as B-" + task.labels[0],
+            allowed=f"O, or a letter, a hyphen and one of: {', '.join(task.labels)}",
         ) from error
     if label not in task.labels:
         close = nearest(label, task.labels)
@@ -100,6 +107,7 @@ def _to_iob2(
             f"impossible tag for scheme {scheme.upper()} ({origin})",
             where=_place(sentence, error.index, path),
             found=f"{error.reason} (word {sentence.words[error.index]!r})",
+            allowed=_GRAMMAR[scheme],
             hint="correct the tag, or name the scheme in the task's YAML (scheme: iob1, iob2, "
             "bioes or bilou)",
         ) from error

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 from typing import Any
 
 import pytest
@@ -105,6 +108,9 @@ def test_unusual_characters_stay_in_their_words(write: Any, ner_task: TaskConfig
         ("a\tB-X\nb\tO\nc\tE-X\n", 2, ["BIOES", "O cannot follow B-X"]),
         ("a\tU-X\nb\tB-X\n", 2, ["BILOU", "leaves its mention open"]),
         ("a\tU-X\nb\tS-X\n", 1, ["U-X is no BIOES tag"]),
+        ("a\tO\n  \tO\n", 2, ["word is missing", "word in column 0"]),
+        ("a\tB-X\nb\tI-Y\n", 2, ["I-Y cannot follow B-X", "I-X only after B-X or I-X"]),
+        ("a\tO\nb\0\tO\n", 2, ["NUL character", "UTF-16"]),
     ],
 )
 def test_refuses_naming_file_and_line(
@@ -166,3 +172,44 @@ def test_document_ids_of_wrong_length_are_refused(
 def test_a_folder_in_place_of_a_file_is_refused(tmp_path: Any, ner_task: TaskConfig) -> None:
     with pytest.raises(UserError, match="cannot be read"):
         read_conll(tmp_path, ner_task)
+
+
+@pytest.mark.parametrize(
+    ("encode", "expected"),
+    [
+        (lambda text: text.encode("utf-16"), "UTF-16 text"),
+        (lambda text: text.encode("utf-32"), "UTF-32 text"),
+        (lambda text: text.encode("utf-16-le"), "NUL character"),
+        (lambda text: text.encode("utf-16-be"), "NUL character"),
+        (lambda text: text.replace("a", "ä").encode("latin-1"), "not UTF-8"),
+        (lambda text: gzip.compress(text.encode()), "compressed with gzip"),
+        (lambda text: bz2.compress(text.encode()), "compressed with bzip2"),
+        (lambda text: lzma.compress(text.encode()), "compressed with xz"),
+    ],
+)
+def test_other_encodings_and_archives_are_named(
+    write: Any, ner_task: TaskConfig, encode: Any, expected: str
+) -> None:
+    path = write("train.tsv", encode(as_file("iob2")))
+    with pytest.raises(UserError) as caught:
+        read_conll(path, ner_task)
+    assert f"{path}, line 1" in str(caught.value)
+    assert expected in str(caught.value)
+    assert "UTF-8, with or without BOM" in str(caught.value)
+
+
+def test_blanks_around_tabs_belong_to_neither_cell(write: Any, ner_task: TaskConfig) -> None:
+    (example,) = read_conll(write("train.tsv", " a \t B-X \nb\tI-X \n"), ner_task)
+    assert (example.words, example.tags) == (("a", "b"), ("B-X", "I-X"))
+
+
+@pytest.mark.parametrize(
+    ("ids", "line"), [("1\n2\n3\n", 4), ("1\n2\n3\n4\n5\n", 5), ("1\n\n3\n4\n", 2), ("", 1)]
+)
+def test_document_ids_that_do_not_match_are_refused(
+    write: Any, ner_task: TaskConfig, ids: str, line: int
+) -> None:
+    path = write("train.docids", ids)
+    with pytest.raises(UserError) as caught:
+        read_conll(write("train.tsv", as_file("iob2")), ner_task, path)
+    assert f"{path}, line {line}" in str(caught.value)

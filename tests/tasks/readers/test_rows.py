@@ -71,6 +71,10 @@ def test_classes_may_be_numbers(write: Any, class_task: TaskConfig) -> None:
         (lines({"text": "a", "label": "a"}), ["label is not a list"]),
         (lines({"text": "a", "label": [1]}), ["label is not a list of strings"]),
         (lines({"text": "a", "label": ["d"]}), ["label 'd'", "a, b, c"]),
+        ("{}\n" + "[" * 200_000, ["line 2", "nested too deeply"]),
+        ('{"text": "a", "label": ' + "1" * 5000 + "}", ["line 1", "digits"]),
+        ('{"text": "a\\ud800", "label": []}', ["line 1", "surrogate"]),
+        ('{"text": "a", "text": "b", "label": []}', ["line 1", "'text' is given twice"]),
         ("", ["empty"]),
     ],
 )
@@ -92,12 +96,26 @@ def test_refuses_repeated_ids_naming_both_lines(write: Any, multilabel_task: Tas
     assert "lines 1 and 3" in str(caught.value)
 
 
+@pytest.mark.parametrize("key", ["id", "doc"])
+@pytest.mark.parametrize("value", [None, "", " ", [1], 1.5, True])
+def test_refuses_ids_that_name_nothing(
+    write: Any, multilabel_task: TaskConfig, key: str, value: Any
+) -> None:
+    row = {"id": 1, "doc": "d", "text": "a", "label": []}
+    path = write("train.jsonl", lines(row, {**row, "id": 2, key: value}))
+    with pytest.raises(UserError, match=f"{key} is not a text or a whole number") as caught:
+        read_jsonl(path, with_columns(multilabel_task, id="id", document="doc"))
+    assert f"{path}, line 2" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
         ({"tokens": ["a"], "tags": ["O", "O"]}, "1 words, 2 tags"),
         ({"tokens": [], "tags": []}, "no words"),
         ({"tokens": ["a", ""], "tags": ["O", "O"]}, "a word is empty"),
+        ({"tokens": ["a", " "], "tags": ["O", "O"]}, "a word is empty"),
+        ({"tokens": ["a"], "tags": [0]}, "the tags are numbers"),
         ({"tokens": "a", "tags": ["O"]}, "tokens is not a list"),
         ({"tokens": ["a"], "tags": "O"}, "tags is not a list"),
         ({"tokens": ["a", "b"], "tags": ["O", "B-Q"]}, "line 1, tag 2"),
