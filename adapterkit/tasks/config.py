@@ -141,8 +141,10 @@ class TaskConfig(_Model):
             raise ValueError("at least one label is needed")
         if repeated := sorted({label for label in value if value.count(label) > 1}):
             raise ValueError(f"named twice: {', '.join(repeated)}")
-        if empty := [label for label in value if not label.strip()]:
-            raise ValueError(f"a label is empty: {empty[0]!r}")
+        if odd := [label for label in value if not label or label != " ".join(label.split())]:
+            raise ValueError(
+                f"a label is empty or has white space around it or line breaks in it: {odd[0]!r}"
+            )
         return value
 
     @field_validator("files")
@@ -179,4 +181,7 @@ class TaskConfig(_Model):
 
 
 def _tag_labels(columns: Columns) -> set[str]:
-    return {split_tag(tag)[1] for tag in columns.tag_ids} - {""}
+    try:
+        return {split_tag(tag)[1] for tag in columns.tag_ids} - {""}
+    except ValueError as error:
+        raise ValueError(f"columns.tag_ids is wrong: {error}") from error

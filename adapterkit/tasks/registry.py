@@ -7,14 +7,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from adapterkit.runs.errors import UserError, nearest
 from adapterkit.tasks.config import TaskConfig
+from adapterkit.tasks.yaml_files import Location, read_yaml
+
+# What pydantic says in Python's words.
+_WANTED = {
+    "tuple_type": "a list, such as [A, B]",
+    "dict_type": "keys and values, such as {key: value}",
+    "model_type": "keys and values, such as {key: value}",
+    "model_attributes_type": "a name, or keys and values such as {data: train.tsv}",
+    "path_type": "a folder",
+    "string_pattern_mismatch": "letters, digits, '.', '_' and '-'; the file's name by default",
+}
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_Location = tuple[str | int, ...]
 
 
 def config_folder() -> Path:
@@ -40,7 +49,7 @@ def load_task(name_or_path: str | Path) -> TaskConfig:
         UserError: If there is no such task, or its configuration is not valid.
     """
     text = os.fspath(name_or_path)
-    if isinstance(name_or_path, str) and not text.endswith((".yaml", ".yml")):
+    if isinstance(name_or_path, str) and not text.lower().endswith((".yaml", ".yml")):
         return _load_shipped(text)
     path = Path(text).expanduser()
     if not path.is_file():
@@ -51,11 +60,11 @@ def load_task(name_or_path: str | Path) -> TaskConfig:
         )
     if path.resolve().parent == config_folder().resolve():
         return _load_shipped(path.stem)
-    values, lines = _read_yaml(path)
+    values, lines = read_yaml(path)
     values.setdefault("name", path.stem)
-    if isinstance(values.get("data", ""), str):
-        folder = Path(values.get("data", "")).expanduser()
-        values["data"] = (path.parent / folder).resolve()
+    folder = values.get("data") or ""
+    if isinstance(folder, str):
+        values["data"] = (path.parent / Path(folder).expanduser()).resolve()
     return _validate(values, lines, path)
 
 
@@ -71,68 +80,11 @@ def _load_shipped(name: str) -> TaskConfig:
             allowed=names,
             hint=f"did you mean {close}?" if close else "for a task of your own give its YAML file",
         )
-    values, lines = _read_yaml(path)
+    values, lines = read_yaml(path)
     return _validate(values, lines, path)
 
 
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice, where PyYAML keeps the last in silence."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} is given twice", key.start_mark
-                )
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-def _read_yaml(path: Path) -> tuple[dict[str, Any], dict[_Location, int]]:
-    """Return the values and, for every key and item, the line it stands on."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        values = yaml.load(text, Loader=_Loader)
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except UnicodeDecodeError as error:
-        raise UserError(
-            "the task file is not UTF-8", where=f"{path}, byte {error.start}"
-        ) from error
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        line = f", line {mark.line + 1}" if mark else ""
-        raise UserError(
-            f"the task file is not valid YAML: {error.problem}", where=f"{path}{line}"
-        ) from error
-    except yaml.YAMLError as error:
-        raise UserError(
-            "the task file is not valid YAML", where=str(path), found=str(error)
-        ) from error
-    if not isinstance(values, dict):
-        raise UserError(
-            "a task file holds keys and values",
-            where=str(path),
-            found=type(values).__name__,
-            hint=f"see the shipped ones in {config_folder()}",
-        )
-    lines: dict[_Location, int] = {}
-    _index_lines(root, (), lines)
-    return values, lines
-
-
-def _index_lines(node: Any, at: _Location, lines: dict[_Location, int]) -> None:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            lines[(*at, key.value)] = key.start_mark.line + 1
-            _index_lines(value, (*at, key.value), lines)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, item in enumerate(node.value):
-            lines[(*at, index)] = item.start_mark.line + 1
-            _index_lines(item, (*at, index), lines)
-
-
-def _validate(values: dict[str, Any], lines: Mapping[_Location, int], path: Path) -> TaskConfig:
+def _validate(values: dict[str, Any], lines: Mapping[Location, int], path: Path) -> TaskConfig:
     try:
         return TaskConfig.model_validate(values)
     except ValidationError as error:
@@ -153,16 +105,11 @@ def _validate(values: dict[str, Any], lines: Mapping[_Location, int], path: Path
 
 
 def _describe(
-    problem: Any, lines: Mapping[_Location, int]
+    problem: Any, lines: Mapping[Location, int]
 ) -> tuple[str, str, str | None, str | None]:
-    location: _Location = tuple(problem["loc"])
-    place, line = "", lines.get(location)
-    for length in range(len(location), 0, -1):
-        if location[:length] in lines:
-            line = lines[location[:length]]
-            break
-    place = f"line {line}" if line else "as a whole"
-    key = ".".join(map(str, location))
+    location: Location = tuple(problem["loc"])
+    place = _place(location, problem["msg"], lines)
+    key = ".".join(str(part) for part in location if part != "[key]")
     if problem["type"] == "extra_forbidden":
         keys = _keys_at(TaskConfig, location[:-1])
         close = nearest(str(location[-1]), keys)
@@ -171,11 +118,28 @@ def _describe(
     if problem["type"] == "missing":
         return place, f"the key {key} is missing", None, f"add {key}"
     message = problem["msg"].removeprefix("Value error, ")
+    if wanted := _WANTED.get(problem["type"]):
+        return place, f"{key}: {problem['input']!r}", wanted, None
     hint = None
     if problem["type"] == "string_type":
         message += f", not {problem['input']!r}"
         hint = "put it in quotes: YAML reads bare yes, no, on, off, true and dates as other things"
     return place, f"{key}: {message}" if key else message, None, hint
+
+
+def _place(location: Location, message: str, lines: Mapping[Location, int]) -> str:
+    """Return the line of a key or, where it is not written, of the nearest key above it."""
+    for length in range(len(location), 0, -1):
+        # A key that YAML reads as a number is text in the index of lines.
+        for at in (location[:length], tuple(map(str, location[:length]))):
+            if at in lines:
+                return f"line {lines[at]}"
+    if not location:
+        # What concerns several keys names the one at fault.
+        named = [at for at in lines if ".".join(map(str, at)) in message.split()]
+        if named:
+            return f"line {lines[max(named, key=len)]}"
+    return "line 1"
 
 
 def _keys_at(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:

@@ -87,7 +87,19 @@ def test_missing_file(tmp_path: Path) -> None:
         (OWN + "columns: {tag_ids: [O, B-Gene]}\n", ["columns.tag_ids names Gene"]),
         (OWN + "max_length: 2\n", ["line 6", "max_length"]),
         (OWN + "x: [\n", ["not valid YAML", "line"]),
-        ("- a\n- b\n", ["keys and values", "list"]),
+        ("- a\n- b\n", ["line 1", "keys and values", "a list"]),
+        ("", ["line 1", "keys and values", "nothing"]),
+        (OWN + "columns:\n\ttoken: 0\n", ["line 7", "not valid YAML", "indent with spaces"]),
+        (OWN + "? [a, b]\n: 1\n", ["line 6", "a key is a list"]),
+        (OWN + "notes: &a [*a]\n", ["line 6", "aliases (*a)"]),
+        (OWN + "title: a\x01b\n", ["line 6", "not valid YAML"]),
+        (OWN + "1: 2\n", ["line 6", "Keys should be strings"]),
+        (OWN.replace("[Chemical, Disease]", "A"), ["line 3", "labels: 'A'", "a list"]),
+        (OWN.replace("Disease", "'A '"), ["line 3", "white space", "'A '"]),
+        (OWN.replace("train:", "training:"), ["line 5", "'train', 'dev' or 'test'"]),
+        (OWN + "metric: accuracy\n", ["line 6", "metric 'accuracy'"]),
+        (OWN + "columns: {tag_ids: [O, X]}\n", ["line 6", "'X' is neither"]),
+        (OWN + "name: my task\n", ["line 6", "'my task'", "letters, digits"]),
         ("files: {}\nkind: ner\nlabels: [a]\n", ["at least one of train, dev, test"]),
     ],
 )
@@ -111,6 +123,12 @@ def test_all_problems_are_told_at_once(write: Any) -> None:
 
 
 def test_wrong_encoding_is_told(write: Any) -> None:
-    path = write("mine.yaml", "title: Kühl".encode("latin1"))
-    with pytest.raises(UserError, match="not UTF-8"):
+    path = write("mine.yaml", "kind: ner\ntitle: Kühl".encode("latin1"))
+    with pytest.raises(UserError, match="not UTF-8") as caught:
         load_task(path)
+    assert f"{path}, line 2" in str(caught.value)
+
+
+def test_an_empty_data_folder_is_the_folder_of_the_file(write: Any) -> None:
+    path = write("mine.YAML", OWN + "data:\n")
+    assert load_task(str(path)).data == path.parent
