@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from adapterkit.runs.errors import UserError
+from adapterkit.runs.errors import UserError, nearest
 from adapterkit.runs.hashing import sha256_file
 from adapterkit.tasks import hub
 from adapterkit.tasks.config import Split, SplitFiles, TaskConfig
@@ -75,9 +75,17 @@ def load_data(
     """
     wanted = _known_splits(splits)
     source = _locate(task, data, wanted)
-    if source.kind == "hub":
-        return _load_from_hub(task, source, wanted)
-    return _load_from_folder(task, source, wanted)
+    if source.kind != "hub":
+        return _load_from_folder(task, source, wanted)
+    try:
+        paths = hub.fetch(task, wanted)
+    except UserError as error:
+        if data != "auto" or not has_sample(task):
+            raise
+        note = f"the Hugging Face Hub was tried first: {error.problem} ({error.found})"
+        found = _load_from_folder(task, _sample(task), wanted)
+        return replace(found, notes=(*found.notes, note))
+    return _load_from_hub(task, source, paths)
 
 
 def _known_splits(splits: Sequence[str]) -> list[Split]:
@@ -101,7 +109,9 @@ def _locate(task: TaskConfig, data: str | Path, splits: Sequence[Split]) -> Data
             where="--data",
             found=str(folder),
             allowed="auto, sample, hub or a folder",
-            hint=f"the folder must hold {_needed(task, splits)}",
+            hint=f"did you mean {close}?"
+            if (close := nearest(str(data), ("auto", "sample", "hub")))
+            else f"the folder must hold {_needed(task, splits)}",
         )
     return DataSource("dir", str(_inner(folder, task)))
 
@@ -133,9 +143,13 @@ def cache_folder() -> Path:
     return Path(platformdirs.user_cache_dir("adapterkit", appauthor=False)) / "data"
 
 
+def has_sample(task: TaskConfig) -> bool:
+    """Whether a sample of the task is bundled."""
+    return (_SAMPLES / task.name).is_dir()
+
+
 def _sample(task: TaskConfig) -> DataSource:
-    folder = _SAMPLES / task.name
-    if not folder.is_dir():
+    if not has_sample(task):
         raise UserError(
             f"adapterkit has no sample of task {task.name}",
             where="--data",
@@ -170,8 +184,7 @@ def _load_from_folder(task: TaskConfig, source: DataSource, splits: Sequence[Spl
     return TaskData(task, source, examples, sums, tuple(notes))
 
 
-def _load_from_hub(task: TaskConfig, source: DataSource, splits: Sequence[Split]) -> TaskData:
-    paths = hub.fetch(task, splits)
+def _load_from_hub(task: TaskConfig, source: DataSource, paths: Mapping[Split, Path]) -> TaskData:
     examples: dict[str, tuple[Example, ...]] = {
         split: read_hub_file(path, task) for split, path in paths.items()
     }
@@ -195,9 +208,10 @@ def _check_files(folder: Path, task: TaskConfig, splits: Sequence[Split]) -> Non
     if unnamed:
         raise UserError(
             f"task {task.name} names no file for split {unnamed[0]!r}",
-            where="files",
+            where=f"files in the YAML of task {task.name}",
             found=", ".join(task.files),
-            hint="add it under files in the task's YAML",
+            allowed="train to learn from, dev to choose the best epoch by, test to be scored on",
+            hint=f"add {unnamed[0]} under files; to have one, set documents of train aside",
         )
     missing = [task.files[s].data for s in splits if not (folder / task.files[s].data).is_file()]
     if missing:

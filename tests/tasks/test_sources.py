@@ -128,7 +128,7 @@ def test_hub_is_refused_offline_and_without_network(monkeypatch: pytest.MonkeyPa
 def test_a_network_that_swallows_everything_costs_no_more_than_the_time_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(30))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(30) or [])
     start = time.perf_counter()
     assert not hub.is_reachable(timeout=0.2)
     assert time.perf_counter() - start < 1
@@ -179,3 +179,39 @@ def test_real_corpora_load_and_are_what_the_configuration_says(corpora: Path, na
     }
     # One second on an idle machine; the rest is for busy ones.
     assert seconds < 4
+
+
+def test_a_hub_that_answers_but_gives_nothing_leaves_the_sample(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.delenv("ADAPTERKIT_DATA", raising=False)
+    monkeypatch.setattr(hub, "is_cached", lambda task, splits: False)
+    monkeypatch.setattr(hub, "is_reachable", lambda: True)
+
+    def refuse(source: Any, file: str) -> Path:
+        raise UserError("the data cannot be fetched", found="403 Forbidden")
+
+    monkeypatch.setattr(hub, "_cached", lambda source, file: None)
+    monkeypatch.setattr(hub, "_download", refuse)
+    data = load_data(load_task("bc5cdr"), "auto", ("dev",))
+    assert data.source.is_sample
+    assert data.notes[0] == SAMPLE_NOTE
+    assert "403 Forbidden" in data.notes[1]
+    with pytest.raises(UserError, match="cannot be fetched"):
+        load_data(load_task("bc5cdr"), "hub", ("dev",))
+
+
+def test_a_misspelt_place_is_guessed() -> None:
+    with pytest.raises(UserError, match="no such data folder") as caught:
+        load_data(load_task("bc5cdr"), "smaple")
+    assert "did you mean sample?" in str(caught.value)
+
+
+def test_a_split_the_task_does_not_name_is_refused_with_what_it_is_for(write: Any) -> None:
+    task = load_task(
+        write("mine.yaml", "kind: ner\nlabels: [A]\nfiles: {train: a.tsv, test: b.tsv}\n")
+    )
+    with pytest.raises(UserError, match="no file for split 'dev'") as caught:
+        load_data(task)
+    assert "dev to choose the best epoch by" in str(caught.value)
