@@ -18,8 +18,11 @@ _BLANK_LINE = re.compile(r"(?:\r\n|\r|\n)[^\S\r\n]*(?:(?:\r\n|\r|\n)[^\S\r\n]*)+
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _SHORT_LINE = 45
 
-# Terminal marks, what may close behind them (quotes, brackets, a citation), then white space.
-_TERMINAL = re.compile(r"[.!?]+[\"'\u201d\u2019\u00bb)\]}]*(?:\s?\[\d[\d,;\s\u2013-]*\])?(?=\s)")
+# Terminal marks, what may close behind them (quotes, brackets, a citation), then white space. The
+# look-behind keeps the search linear: no second try from the middle of a run of marks.
+_TERMINAL = re.compile(
+    r"(?<![.!?])[.!?]+[\"'\u201d\u2019\u00bb)\]}]*(?:\s?\[\d[\d,;\s\u2013-]*\])?(?=\s)"
+)
 _SPACED_INITIALS = re.compile(r"(?:^|[\s(\[])[A-Za-z](?:\s?\.\s?[A-Za-z])*\s?$")
 _DOTTED = re.compile(r"(?:^|[^\w.])(?:[A-Za-z]\.\s?)+[A-Za-z]$")
 _UNIT = re.compile(r"\d\s?[a-z]$")

@@ -174,3 +174,14 @@ def as_prose(words: Sequence[str]) -> str:
     text = re.sub(r" ([-/]) ", r"\1", text)
     text = re.sub(r"(\d)\. (\d)", r"\1.\2", text)
     return re.sub(r"\b([a-zA-Z])\. (?=[a-zA-Z]\.)", r"\1.", text)
+
+
+@pytest.mark.parametrize("run", [".", "!)", "a.", ". ", "\n ", "[1", "A. ", '"', ".[1 "])
+def test_long_runs_of_marks_take_linear_time(run: str) -> None:
+    text = "x" + run * (100_000 // len(run)) + "Z"
+    began = time.perf_counter()
+    words = [word for sentence in segment(text) for word in sentence.words]
+    # Quadratic search took minutes.
+    assert time.perf_counter() - began < 10
+    assert all(text[word.start : word.end] == word.text for word in words)
+    assert "".join(word.text for word in words) == "".join(text.split())
