@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
@@ -189,3 +190,10 @@ def test_gold_tags_of_a_real_corpus_score_one(corpora: Path) -> None:
     result = score(task, examples, [example.tags for example in examples])
     assert result["score"] == 1.0
     assert result["per_type"]["Disease"]["support"] == 960
+
+
+def test_where_nothing_is_marked_nothing_is_nan(ner_task: TaskConfig) -> None:
+    examples = [NerExample("1", "1", ("a", "b"), ("O", "O"))]
+    result = score(ner_task, examples, [("O", "O")])
+    assert result["macro_f1"] == result["f1"] == result["lenient_f1"] == 0.0
+    json.dumps(result, allow_nan=False)

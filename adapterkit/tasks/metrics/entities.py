@@ -25,7 +25,8 @@ class EntityF1(evaluate.Metric):  # type: ignore[misc]
     """Entity F1 of tag sequences.
 
     ``compute(predictions, references, strict)`` takes lists of IOB2 tag sequences and returns
-    ``precision``, ``recall``, ``f1`` (micro), ``macro_f1`` and ``per_type``.
+    ``precision``, ``recall``, ``f1`` (micro), ``macro_f1`` (the mean over the types that occur in
+    either) and ``per_type``; a figure whose denominator is zero is zero.
     """
 
     def _info(self) -> evaluate.MetricInfo:
@@ -61,6 +62,9 @@ class EntityF1(evaluate.Metric):  # type: ignore[misc]
         micro = rows.pop("micro avg", _row({}))
         macro = rows.pop("macro avg", _row({}))
         rows.pop("weighted avg", None)
+        if not rows:
+            # Neither gold nor predictions hold an entity: seqeval's mean of nothing is NaN.
+            macro = _row({})
         return {
             "precision": micro["precision"],
             "recall": micro["recall"],
