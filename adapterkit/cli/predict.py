@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -34,7 +35,7 @@ def predict(
 
     render = renderer(style)
     text = _read(file)
-    texts = text.splitlines() if lines else [text]
+    texts = _lines(text, keep_ends=style == "brat") if lines else [text]
     if not text.strip():
         raise UserError("There is no text.", where=_name(file), hint="give a FILE, or pipe text in")
 
@@ -63,13 +64,24 @@ def _read(file: Path | None) -> str:
     except UnicodeDecodeError as error:
         raise UserError(
             "The text is not UTF-8.",
-            where=f"{_name(file)}, byte {error.start}",
+            where=f"{_name(file)}, line {error.object.count(10, 0, error.start) + 1}, "
+            f"byte {error.start}",
+            found=f"0x{error.object[error.start]:02x}",
             hint="convert it first, for example with iconv",
         ) from error
     except OSError as error:
         raise UserError(
             "The text cannot be read.", where=_name(file), found=error.strerror
         ) from error
+
+
+def _lines(text: str, *, keep_ends: bool) -> list[str]:
+    r"""Split at ``\n``, ``\r\n`` and ``\r`` alone, as the offsets of brat count lines.
+
+    `str.splitlines` also splits at form feeds, U+2028 and others that stand within lines.
+    """
+    lines = [line for line in re.findall(r"[^\r\n]*(?:\r\n|\r|\n)?", text) if line]
+    return lines if keep_ends else [line.rstrip("\r\n") for line in lines]
 
 
 def _name(file: Path | None) -> str:

@@ -29,6 +29,26 @@ def test_lines_are_texts_of_their_own(cli, tiny_run):
     assert [text["text"] for text in read] == TEXT.splitlines()
 
 
+def test_brat_offsets_of_lines_are_those_of_the_file(cli, tiny_run):
+    text = "Aspirin relieved her migraine.\r\n\r\nIt is\u2028safe\x0c.\rLithium\nfailed"
+    arguments = ["predict", "--adapter", tiny_run, "--lines"]
+    texts = cli(*arguments, "--format", "json", stdin=text.encode()).json["texts"]
+    read = [line["text"] for line in texts]
+    assert read == [
+        "Aspirin relieved her migraine.",
+        "",
+        "It is\u2028safe\x0c.",
+        "Lithium",
+        "failed",
+    ]
+    standoff = cli(*arguments, "--format", "brat", stdin=text.encode()).stdout
+    assert len(standoff.splitlines()) == sum(len(line["entities"]) for line in texts)
+    for line in standoff.splitlines():
+        _, places, found = line.split("\t")
+        bounds = [place.split() for place in places.partition(" ")[2].split(";")]
+        assert " ".join(text[int(start) : int(end)] for start, end in bounds) == found
+
+
 @pytest.mark.parametrize(
     ("style", "sign"), [("text", "Aspirin"), ("html", "<!doctype html>"), ("brat", "")]
 )
@@ -58,7 +78,7 @@ def test_text_in_another_encoding(cli, tiny_run, tmp_path):
     (tmp_path / "latin.txt").write_bytes("naïve".encode("latin-1"))
     outcome = cli("predict", "--adapter", tiny_run, tmp_path / "latin.txt")
     assert outcome.status == 2
-    assert f"{tmp_path / 'latin.txt'}, byte 2" in outcome.stderr
+    assert f"{tmp_path / 'latin.txt'}, line 1, byte 2" in outcome.stderr
 
 
 @pytest.mark.parametrize("name", ["nowhere.txt", ""])

@@ -19,8 +19,8 @@ def render_brat(layers: Sequence[Layer]) -> str:
 
     Offsets count Unicode code points of the text. A span that runs over a line break becomes
     fragments, ``T2\tDisease 10 14;15 21\tlung cancer``, as brat writes it. Several texts count as
-    one document in which a line break follows each. With several adapters the type begins with
-    the name of the adapter, so that spans of the same type stay apart.
+    one document in which a line break follows each that does not end in one. With several adapters
+    the type begins with the name of the adapter, so that spans of the same type stay apart.
 
     Raises:
         UserError: If an adapter labels whole texts, which standoff cannot say.
@@ -54,7 +54,7 @@ def _document(layer: Layer) -> list[tuple[int, tuple[Entity, ...]]]:
     offset, texts = 0, []
     for prediction in layer.predictions:
         texts.append((offset, prediction.entities))
-        offset += len(prediction.text) + 1
+        offset += len(prediction.text) + (not prediction.text.endswith(("\n", "\r")))
     return texts
 
 

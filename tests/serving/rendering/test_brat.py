@@ -90,3 +90,19 @@ def test_what_a_run_finds_reads_back(ner):
         (e.start, e.end) for e in expected.entities
     ]
     assert found
+
+
+def test_texts_that_keep_their_line_ends_add_no_other():
+    texts = ["Lithium\r\n", "\n", "x\r", "Lithium"]
+    layer = ner_layer(
+        *(
+            Prediction(text, entities=(entity(text, "Lithium", "Chemical"),))
+            if "Lithium" in text
+            else Prediction(text)
+            for text in texts
+        )
+    )
+    assert [places for _, places in parse(render_brat([layer]), "".join(texts))] == [
+        [(0, 7)],
+        [(12, 19)],
+    ]
