@@ -13,8 +13,6 @@ from typing import Literal
 import typer
 
 from adapterkit.cli import options, output
-from adapterkit.runs.atomic import ensure_writable
-from adapterkit.runs.environment import versions
 from adapterkit.runs.errors import UserError
 
 _COMFORTABLE_BYTES = 1_000_000_000
@@ -51,6 +49,8 @@ def doctor(json: options.Json = False) -> None:
 
 
 def _libraries() -> Iterator[Finding]:
+    from adapterkit.runs.environment import versions
+
     found = versions()
     for name, version in found.items():
         yield Finding(name, "ok", version)
@@ -128,6 +128,7 @@ def _corpus(name: str, root: str | None) -> Finding:
 def _places() -> Iterator[Finding]:
     from huggingface_hub.constants import HF_HUB_CACHE, HF_HUB_OFFLINE
 
+    from adapterkit.runs.atomic import ensure_writable
     from adapterkit.tasks.sources import cache_folder
 
     places = {

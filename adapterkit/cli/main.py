@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -19,6 +22,8 @@ A first run, on the built-in model and sample:
 
   adapterkit tune --task bc5cdr --mode adapter
 """
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EPIPE}
 
 _ORDER = ("tune", "evaluate", "predict", "plan", "tasks", "backbones", "doctor")
 
@@ -89,10 +94,43 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     command = shlex.join(["adapterkit", *words])
+    _stand_in_for_closed_streams()
     try:
-        app(args=words, prog_name="adapterkit", obj={options.COMMAND: command})
+        with _output_is_written():
+            app(args=words, prog_name="adapterkit", obj={options.COMMAND: command})
     except UserError as error:
         typer.echo(f"Error: {error}", err=True)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _stand_in_for_closed_streams() -> None:
+    """Python sets a stream that was closed before the start to None; nothing expects that."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115
+
+
+@contextlib.contextmanager
+def _output_is_written() -> Iterator[None]:
+    """Say that standard output takes no more, and let nothing be lost in its buffer unsaid."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        # Errors of files name them; those of the streams do not.
+        if error.filename is not None or error.errno not in _FULL:
+            raise
+        # What is left in the buffer would fail once more when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno == errno.EPIPE:
+            sys.exit(1)
+        raise UserError(
+            "The output cannot be written.",
+            where="standard output",
+            found=os.strerror(error.errno),
+            hint="make room, or send it elsewhere",
+        ) from error

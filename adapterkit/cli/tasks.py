@@ -62,7 +62,7 @@ def check(task: Name, data: options.Data = "auto", json: options.Json = False) -
 
     with output.clear_stdout(json):
         config = load_task(task)
-        report = check_task(config, load_data(config, data))
+        report = check_task(config, load_data(config, data, tuple(config.files)))
     if json:
         output.print_json(report.as_dict())
     else:

@@ -1,6 +1,7 @@
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -145,3 +146,39 @@ def test_user_errors_cross_the_entry_point(monkeypatch, capsys):
         main_module.main([])
     assert left.value.code == 2
     assert capsys.readouterr().err == "Error: Nothing there.\n  where: here\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("arguments", [("tasks", "list"), ("tasks", "list", "--json"), ("--help",)])
+def test_output_that_cannot_be_written_is_said(arguments):
+    code = "from adapterkit.cli.main import main; main()"
+    with open("/dev/full", "w") as full:
+        outcome = subprocess.run(
+            [sys.executable, "-c", code, *arguments], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert outcome.returncode == 2
+    assert "standard output" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+
+
+@pytest.mark.parametrize("arguments", [("tasks", "list"), ("tasks", "show", "hoc", "--json")])
+def test_a_reader_that_leaves_early_is_no_error_to_report(arguments):
+    code = "from adapterkit.cli.main import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 1
+
+
+def test_a_closed_standard_output_is_nowhere():
+    command = [
+        sys.executable,
+        "-c",
+        "from adapterkit.cli.main import main; main(['tasks', 'list'])",
+    ]
+    outcome = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *command], stderr=subprocess.PIPE, text=True
+    )
+    assert (outcome.returncode, outcome.stderr) == (0, "")

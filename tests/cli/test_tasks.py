@@ -59,6 +59,14 @@ def test_data_that_are_not_in_order_are_status_2(cli, tmp_path):
     assert "not in order" in outcome.stdout
 
 
+def test_check_reads_the_splits_a_task_has(cli, tmp_path):
+    (tmp_path / "train.tsv").write_text("BRCA1\tB-Gene\n")
+    (tmp_path / "mine.yaml").write_text("kind: ner\nlabels: [Gene]\nfiles: {train: train.tsv}\n")
+    outcome = cli("tasks", "check", tmp_path / "mine.yaml", "--json")
+    assert outcome.status == 0, outcome.stderr
+    assert list(outcome.json["splits"]) == ["train"]
+
+
 def test_check_names_a_missing_folder(cli, tmp_path):
     outcome = cli("tasks", "check", "bc5cdr", "--data", tmp_path / "nowhere")
     assert outcome.status == 2
