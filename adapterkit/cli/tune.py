@@ -120,8 +120,10 @@ def _plan(backbone: str | None, mode: str | None, steps: str | None, plan: str |
 
     if mode is None and plan is None:
         mode = "adapter"
-    total = None if backbone is None else stated_steps(backbone)
-    return str(StepPlan.from_options(mode, steps, plan, total))
+    if backbone is not None:
+        StepPlan.from_options(mode, steps, plan, stated_steps(backbone))
+    # As short as it was typed: it names the run's folder.
+    return str(StepPlan.from_options(mode, steps, plan))
 
 
 def _start(output: Path | None, asked: dict[str, Any], progress: Progress, command: str) -> Run:

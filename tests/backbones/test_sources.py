@@ -133,5 +133,5 @@ def test_a_repository_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> No
 def test_bundled_missing_from_the_installation(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(sources, "__file__", str(tmp_path / "sources.py"))
+    monkeypatch.setattr(sources, "bundled_folder", lambda: tmp_path / "bundled")
     assert "lacks the bundled backbone" in message_of("bundled")

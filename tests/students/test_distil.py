@@ -29,9 +29,9 @@ def test_distances_equal_the_written_out_loss(teacher: BertModel) -> None:
         for row, column in itertools.product(range(3), range(7)):
             if batch["attention_mask"][row, column]:
                 a, b = ours[depth][row, column], theirs[depth][row, column]
-                total += 1 - float(a @ b / (a.norm() * b.norm()))
+                total += 1 - (a @ b / (a.norm() * b.norm())).item()
                 count += 1
-        assert float(found[depth]) == pytest.approx(total / count, abs=1e-5)
+        assert found[depth].item() == pytest.approx(total / count, abs=1e-5)
 
 
 def test_distilling_brings_the_student_nearer_and_keeps_it_recursive(teacher: BertModel) -> None:
