@@ -12,7 +12,7 @@ from adapterkit.cli.measures import print_per_type, say_measures
 from adapterkit.runs.manifest import RunManifest
 
 _EXAMPLES = {
-    "ner": "Aspirin relieved her migraine.",
+    "ner": "Ibuprofen relieved his headache, but lithium caused tremor.",
     "text": "Mutant KRAS drives uncontrolled proliferation.",
 }
 
