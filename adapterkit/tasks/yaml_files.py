@@ -42,13 +42,20 @@ def _refusal(problem: str, node: Any) -> yaml.MarkedYAMLError:
     return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
 
 
-def read_yaml(path: Path) -> tuple[dict[Any, Any], dict[Location, int]]:
+def read_yaml(
+    path: Path, kind: str = "task", keys: str = "name, kind, labels, files"
+) -> tuple[dict[Any, Any], dict[Location, int]]:
     """Return the values of a file of keys and values, and the line of every key and item.
+
+    Args:
+        path: The file.
+        kind: What sort of file it is, for messages.
+        keys: Some keys that such a file holds, for messages.
 
     Raises:
         UserError: Naming file and line, if it cannot be read, or holds anything else.
     """
-    text = _read_text(path)
+    text = _read_text(path, kind)
     try:
         values = yaml.load(text, Loader=_Loader)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -57,42 +64,42 @@ def read_yaml(path: Path) -> tuple[dict[Any, Any], dict[Location, int]]:
         line = f", line {mark.line + 1}" if mark else ""
         hint = "indent with spaces" if "'\\t'" in str(error.problem) else None
         raise UserError(
-            f"the task file is not valid YAML: {error.problem}", where=f"{path}{line}", hint=hint
+            f"the {kind} file is not valid YAML: {error.problem}", where=f"{path}{line}", hint=hint
         ) from error
     except yaml.reader.ReaderError as error:
         line = f", line {text.count(chr(10), 0, error.position) + 1}"
         raise UserError(
-            f"the task file is not valid YAML: {error.reason}",
+            f"the {kind} file is not valid YAML: {error.reason}",
             where=f"{path}{line}",
             found=repr(text[error.position]),
         ) from error
     if not isinstance(values, dict):
         raise UserError(
-            "a task file holds keys and values",
+            f"a {kind} file holds keys and values",
             where=f"{path}, line {root.start_mark.line + 1 if root else 1}",
             found={list: "a list", type(None): "nothing"}.get(type(values), repr(values)[:80]),
-            allowed="name, kind, labels, files and so on, each followed by a colon and its value",
+            allowed=f"{keys} and so on, each followed by a colon and its value",
         )
     lines: dict[Location, int] = {}
     _index_lines(root, (), lines)
     return values, lines
 
 
-def _read_text(path: Path) -> str:
+def _read_text(path: Path, kind: str) -> str:
     try:
         raw = path.read_bytes()
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise UserError(
-            "the task file is not UTF-8",
+            f"the {kind} file is not UTF-8",
             where=f"{path}, line {line}",
             found=f"byte 0x{raw[error.start]:02x} at offset {error.start}",
             hint="save it again as UTF-8",
         ) from error
     except OSError as error:
         raise UserError(
-            f"the task file cannot be read: {error.strerror}", where=str(path)
+            f"the {kind} file cannot be read: {error.strerror}", where=str(path)
         ) from error
 
 
