@@ -8,8 +8,9 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from adapterkit.runs.directory import RunDirectory
+from adapterkit.runs.interruption import StopRequest
 from adapterkit.runs.progress import Progress
-from adapterkit.tuning.interruption import Interrupted, StopRequest
+from adapterkit.tuning.interruption import interrupted
 
 
 class Reporting(TrainerCallback):  # type: ignore[misc]
@@ -102,4 +103,4 @@ class Saving(TrainerCallback):  # type: ignore[misc]
         )
         if self._request.asked and state.global_step < state.max_steps:
             # Not by should_training_stop: Trainer would score and save an epoch cut short.
-            raise Interrupted(self._directory.path)
+            raise interrupted(self._directory.path)

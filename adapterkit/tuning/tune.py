@@ -14,13 +14,14 @@ from adapterkit.runs.atomic import ensure_writable, remove_leftovers
 from adapterkit.runs.directory import RunDirectory
 from adapterkit.runs.disk import disk_errors
 from adapterkit.runs.errors import UserError
+from adapterkit.runs.interruption import Interrupted, stop_requests
 from adapterkit.runs.lock import hold
 from adapterkit.runs.progress import Progress, Silence
 from adapterkit.tasks.encoding import Protocol
 from adapterkit.tuning.callbacks import Reporting, Saving
 from adapterkit.tuning.checkpoints import Checkpoint, last_checkpoint
 from adapterkit.tuning.evaluation import predict_split, score_split
-from adapterkit.tuning.interruption import Interrupted, resume_command, stop_requests
+from adapterkit.tuning.interruption import interrupted, resume_command
 from adapterkit.tuning.prepare import Prepared, prepare
 from adapterkit.tuning.request import Request, check_same
 from adapterkit.tuning.results import batch_padding, drop_work, write_results
@@ -184,7 +185,7 @@ def _train_and_score(
     except Interrupted:
         raise
     except KeyboardInterrupt as error:
-        raise Interrupted(directory.path) from error
+        raise interrupted(directory.path) from error
     return Run(directory.path, manifest)
 
 
@@ -210,7 +211,7 @@ def _train(
         directory.append_log({"padding": padding, **_beginning(checkpoint)})
         trainer.go_on(checkpoint)
         if request.asked:
-            raise Interrupted(directory.path)
+            raise interrupted(directory.path)
     return saving.seconds, padding
 
 

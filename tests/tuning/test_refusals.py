@@ -18,8 +18,8 @@ from transformers import BertConfig, BertModel
 from adapterkit.cli.main import main
 from adapterkit.runs.directory import RunDirectory
 from adapterkit.runs.errors import UserError
+from adapterkit.runs.interruption import Interrupted
 from adapterkit.tuning import tune as tuning
-from adapterkit.tuning.interruption import Interrupted
 from adapterkit.tuning.prepare import prepare
 from adapterkit.tuning.tune import resume_run
 

@@ -15,10 +15,10 @@ import pytest
 
 from adapterkit.runs.directory import RunDirectory
 from adapterkit.runs.errors import UserError
+from adapterkit.runs.interruption import Interrupted
 from adapterkit.runs.progress import Silence
 from adapterkit.tuning import tune as tuning
 from adapterkit.tuning.checkpoints import SEAL_FILE
-from adapterkit.tuning.interruption import Interrupted
 from adapterkit.tuning.run import Run
 from adapterkit.tuning.tune import resume_run, tune
 
