@@ -6,11 +6,12 @@ from typing import Any
 
 import torch
 from adapters.methods.bottleneck import BottleneckLayer
-from adapters.methods.lora import LoRALinearTorch
+from adapters.methods.lora import LoRALinearTorch, LoRAState
 from adapters.methods.prompt_tuning import PromptTuningLayer
 from torch import nn
 
 from adapterkit.backbones.config import RecursiveConfig
+from adapterkit.backbones.relaxed import RELAXED
 
 
 class StepLoRALinear(LoRALinearTorch):  # type: ignore[misc]
@@ -20,6 +21,9 @@ class StepLoRALinear(LoRALinearTorch):  # type: ignore[misc]
     gets a weight of its own first, which the configuration records so that saving and loading keep
     it; resetting puts the shared weight back, bit for bit. IA3 and DoRA scale the bias too, which
     AdapterHub leaves alone when it merges.
+
+    The low-rank update of relaxed recursion belongs to the linear: what else is active is computed
+    as if the weight held it. AdapterHub's own stack feeds each LoRA's output to the next instead.
     """
 
     step: int
@@ -44,12 +48,34 @@ class StepLoRALinear(LoRALinearTorch):  # type: ignore[misc]
                 lora.lora_dropout = nn.Identity()
         return added
 
+    def compose_single(self, adapter_setup: str, state: LoRAState, lvl: int = 0) -> LoRAState:
+        """Apply one adapter; relaxed recursion's goes to the output of the linear itself."""
+        if adapter_setup != RELAXED:
+            return super().compose_single(adapter_setup, state, lvl)
+        update, _ = self.loras[RELAXED](None, state.layer_input)
+        return state._replace(layer_output=state.layer_output + update)
+
+    def compose(self, adapter_setup: Any, state: LoRAState) -> LoRAState:
+        """Apply the active adapters."""
+        composed: LoRAState = super().compose(adapter_setup, state)
+        if composed.last is None and RELAXED in self.loras:
+            # Nothing else is active here, and AdapterHub asks for something to add.
+            nothing = composed.layer_output.new_zeros(())
+            return composed._replace(hidden_states=nothing, last=RELAXED)
+        return composed
+
     def merge_adapter(self, name: str) -> None:
         """Merge `name` into this step's weight and bias, and into no other step's.
 
         Raises:
-            ValueError: The adapter is gated, or another one is merged already.
+            ValueError: The adapter is gated, or another one is merged already, or it is not the
+                update of relaxed recursion where there is one.
         """
+        if name in self.loras and name != RELAXED and RELAXED in self.loras:
+            raise ValueError(
+                f"Cannot merge {name!r}: AdapterHub would leave out {RELAXED!r} where it is "
+                "merged. Merge that one, save the backbone, and train on what was saved."
+            )
         if name not in self.loras or self.merged:
             super().merge_adapter(name)
             return

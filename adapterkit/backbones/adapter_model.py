@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import adapters
+import torch
 from adapters import AlbertAdapterModel
 from adapters.composition import adjust_tensors_for_parallel_
+from adapters.methods.lora import LoRALinear
 from adapters.models import MODEL_MIXIN_MAPPING
 from adapters.models.albert.mixin_albert import AlbertModelAdaptersMixin
 from adapters.wrappers.model import SPECIAL_MODEL_TYPE_TO_MODULE_NAME
@@ -21,8 +23,16 @@ from adapterkit.backbones.adapter_layers import (
 )
 from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.model import RecursiveModel
+from adapterkit.backbones.relaxed import ATTENTION_OUTPUT
 
-LORA_MODULES = ("attention.query", "attention.key", "attention.value", "ffn", "ffn_output")
+LORA_MODULES = (
+    "attention.query",
+    "attention.key",
+    "attention.value",
+    "attention.dense",
+    "ffn",
+    "ffn_output",
+)
 BOTTLENECK_SLOTS = ("attention.attention_adapters", "output_adapters")
 OF_THE_BACKBONE = "of the backbone"
 """Activation function of a converted masked-LM head, until the backbone that gets it is known."""
@@ -42,6 +52,7 @@ class RecursiveModelAdaptersMixin(AlbertModelAdaptersMixin):  # type: ignore[mis
         super()._init_adapters_submodules(model_config, adapters_config)
         self.prompt_tuning.__class__ = PicklablePromptTuningLayer
         for step, layer in self.iter_layers():
+            _let_lora_reach_attention_output(layer.attention, model_config, adapters_config)
             for name in LORA_MODULES:
                 linear = layer.get_submodule(name)
                 linear.__class__ = StepLoRALinear
@@ -71,6 +82,19 @@ class RecursiveModelAdaptersMixin(AlbertModelAdaptersMixin):  # type: ignore[mis
 
     def _set_layer_hook_for_parallel(self, layer: nn.Module) -> None:
         layer.register_forward_pre_hook(_repeat_for_parallel)
+
+
+def _let_lora_reach_attention_output(
+    attention: Any, model_config: Any, adapters_config: Any
+) -> None:
+    """Prepare the matrix behind attention for LoRA, which AdapterHub leaves out in ALBERT."""
+    if isinstance(attention.dense, LoRALinear):
+        return
+    # The weights that the new module makes are replaced by those there are.
+    with torch.random.fork_rng(devices=[]):
+        attention.dense = LoRALinear.wrap(
+            attention.dense, "selfattn", model_config, adapters_config, attn_key=ATTENTION_OUTPUT
+        )
 
 
 def _do_nothing(model_config: Any, adapters_config: Any) -> None:

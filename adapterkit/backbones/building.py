@@ -13,15 +13,12 @@ from adapterkit.backbones import registration
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 from adapterkit.backbones.canonical import assign
 from adapterkit.backbones.config import RecursiveConfig
-from adapterkit.backbones.layerwise_files import add_layerwise
+from adapterkit.backbones.pretrained import Pretrained, add_pretrained
 from adapterkit.backbones.tying import BLOCK_PARAMETERS
 from adapterkit.runs.errors import UserError
 
 ATTENTION = ("sdpa", "eager")
 """Attention implementations a backbone can use."""
-
-Layerwise = tuple[float, dict[str, torch.Tensor]]
-"""Reduction factor and tensors of a layer-wise adapter."""
 
 
 def make_config(values: Mapping[str, Any], path: Path) -> RecursiveConfig:
@@ -53,7 +50,7 @@ def make_config(values: Mapping[str, Any], path: Path) -> RecursiveConfig:
 def build_model(
     config: RecursiveConfig,
     tensors: Mapping[str, torch.Tensor],
-    layerwise: Layerwise | None = None,
+    pretrained: Mapping[str, Pretrained] | None = None,
     attn_implementation: str = "sdpa",
 ) -> RecursiveAdapterModel:
     """A model in evaluation mode with these weights; the random state is left as it was.
@@ -61,7 +58,7 @@ def build_model(
     Args:
         config: The configuration.
         tensors: Every canonical tensor.
-        layerwise: The layer-wise adapter to add and activate.
+        pretrained: The adapters of the backbone, to add and activate.
         attn_implementation: ``"sdpa"`` or ``"eager"``.
 
     Raises:
@@ -70,8 +67,8 @@ def build_model(
     with torch.random.fork_rng(devices=[]):
         model = empty_model(RecursiveAdapterModel, config, attn_implementation)
         assign(model.albert, tensors)
-        if layerwise is not None:
-            add_layerwise(model, *layerwise)
+        if pretrained:
+            add_pretrained(model, pretrained)
     return cast(RecursiveAdapterModel, model.eval())
 
 

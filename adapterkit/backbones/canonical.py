@@ -12,12 +12,14 @@ from transformers.modeling_utils import no_init_weights
 from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.layerwise import LAYERWISE
 from adapterkit.backbones.model import RecursiveModel
+from adapterkit.backbones.relaxed import RELAXED
 from adapterkit.backbones.tying import tied_names
 
 STEP_PREFIX = "encoder.albert_layer_groups.{step}.albert_layers.0."
 """Where the block of a recursion step stands in a `RecursiveModel`."""
 
-_LAYERWISE_MARK = f".adapters.{LAYERWISE}."
+# What stands in the names of the tensors of an adapter that is part of a backbone.
+_MARKS = {RELAXED: f".loras.{RELAXED}.", LAYERWISE: f".adapters.{LAYERWISE}."}
 
 
 def canonical_shapes(config: RecursiveConfig) -> dict[str, tuple[int, ...]]:
@@ -55,13 +57,27 @@ def canonical_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: state[name] for name in canonical_shapes(base.config)}
 
 
-def layerwise_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
-    """The tensors of the layer-wise adapter, under their names in a `RecursiveModel`."""
+def pretrained_tensors(model: nn.Module, adapter: str | None = None) -> dict[str, torch.Tensor]:
+    """The tensors of the adapters of the backbone, under their names in a `RecursiveModel`.
+
+    Those of an adapter that is merged are left out: the weights hold it already.
+
+    Args:
+        model: A model with adapters, or a `RecursiveModel`.
+        adapter: The one whose tensors are meant; None: all of them.
+    """
+    marks = _MARKS.values() if adapter is None else (_MARKS[adapter],)
+    base = base_of(model)
+    merged = tuple(f"{name}.loras." for name, module in base.named_modules() if _is_merged(module))
     return {
         name: tensor
-        for name, tensor in base_of(model).state_dict().items()
-        if _LAYERWISE_MARK in name
+        for name, tensor in base.state_dict().items()
+        if any(mark in name for mark in marks) and not name.startswith(merged)
     }
+
+
+def _is_merged(module: nn.Module) -> bool:
+    return getattr(module, "merged", None) == RELAXED
 
 
 def assign(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:

@@ -15,10 +15,12 @@ from adapterkit.backbones.checkpoint_files import find_weights, read_weights
 from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.foreign_adapters import Adapters, convert_adapters
 from adapterkit.backbones.foreign_heads import Head, convert_head
-from adapterkit.backbones.layerwise_files import read_layerwise
+from adapterkit.backbones.layerwise import LAYERWISE
 from adapterkit.backbones.layouts import is_minialbert, new_names
+from adapterkit.backbones.pretrained import Pretrained
+from adapterkit.backbones.pretrained_files import read_all_pretrained
 from adapterkit.backbones.safety import read_config
-from adapterkit.backbones.saving import CONFIG_FILE, LAYERWISE_FOLDER
+from adapterkit.backbones.saving import CONFIG_FILE
 from adapterkit.backbones.tensors import as_float32, compare_shapes, shapes_of
 from adapterkit.backbones.tying import BLOCK_PARAMETERS
 from adapterkit.runs.errors import UserError
@@ -41,7 +43,7 @@ class Converted:
     Attributes:
         config: The backbone's configuration.
         tensors: Canonical tensors, float32.
-        layerwise: Reduction factor and tensors of the layer-wise adapter, if there is one.
+        pretrained: Size and tensors of the adapters of the backbone, by name.
         head: The checkpoint's head, if it has one that can be kept.
         weights: The file read.
         notes: What was left out or decided, in words.
@@ -49,7 +51,7 @@ class Converted:
 
     config: RecursiveConfig
     tensors: dict[str, torch.Tensor]
-    layerwise: tuple[float, dict[str, torch.Tensor]] | None
+    pretrained: dict[str, Pretrained]
     head: Head | None
     weights: Path
     notes: tuple[str, ...]
@@ -80,11 +82,12 @@ def convert(directory: Path, *, drop_auto_map: bool = False) -> Converted:
     tensors, config.block_of_step = _canonical(kept, adapters, config, values)
     compare_shapes(weights, shapes_of(tensors), canonical_shapes(config))
     head, head_notes = convert_head(kept, config, values, weights)
-    layerwise = adapters.layerwise if adapters else None
-    if layerwise is None and (directory / LAYERWISE_FOLDER).is_dir():
-        layerwise = read_layerwise(directory / LAYERWISE_FOLDER, config)
+    if adapters is not None:
+        pretrained = {LAYERWISE: adapters.layerwise}
+    else:
+        pretrained = read_all_pretrained(directory, config)
     return Converted(
-        config, as_float32(weights, tensors), layerwise, head, weights, (*notes, *head_notes)
+        config, as_float32(weights, tensors), pretrained, head, weights, (*notes, *head_notes)
     )
 
 

@@ -7,15 +7,18 @@ from typing import Any
 
 import torch
 
+from adapterkit.backbones.adapter_layers import StepLoRALinear
 from adapterkit.backbones.canonical import state_shapes
 from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.fingerprint import fingerprint
-from adapterkit.backbones.layerwise_files import CONFIG_FILE as ADAPTER_CONFIG_FILE
-from adapterkit.backbones.layerwise_files import has_layerwise, write_layerwise
+from adapterkit.backbones.layerwise import LAYERWISE
 from adapterkit.backbones.loading import Backbone
 from adapterkit.backbones.model import RecursiveModel
+from adapterkit.backbones.pretrained_files import CONFIG_FILE as ADAPTER_CONFIG_FILE
+from adapterkit.backbones.pretrained_files import write_pretrained
+from adapterkit.backbones.relaxed import RELAXED
 from adapterkit.backbones.safety import read_json
-from adapterkit.backbones.saving import CARD_FILE, CONFIG_FILE, LAYERWISE_FOLDER, WEIGHTS_FILE
+from adapterkit.backbones.saving import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE
 from adapterkit.backbones.tensors import write_safetensors
 from adapterkit.runs.atomic import atomic_directory, disk_errors, write_json
 from adapterkit.runs.errors import UserError
@@ -49,7 +52,9 @@ def export_albert(backbone: Backbone, path: str | Path) -> tuple[str, ...]:
     """Write `backbone` as an ALBERT with one layer group per recursion step.
 
     Stock ALBERT cannot share parameters between groups, so every step's block is written in full.
-    The layer-wise adapter is written beside it as an AdapterHub folder.
+    Low-rank updates of
+    single steps are merged into them. The layer-wise adapter is written beside it as an AdapterHub
+    folder.
 
     Args:
         backbone: The backbone.
@@ -75,8 +80,8 @@ def export_albert(backbone: Backbone, path: str | Path) -> tuple[str, ...]:
     with atomic_directory(path) as directory:
         write_json(directory / CONFIG_FILE, _config(config))
         write_safetensors(directory / WEIGHTS_FILE, tensors)
-        if has_layerwise(model):
-            _write_layerwise(model, directory / LAYERWISE_FOLDER)
+        if backbone.has_layerwise:
+            _write_layerwise(model, directory / LAYERWISE)
             notes += (_EPSILON_NOTE,)
         with disk_errors(directory):
             backbone.tokenizer.save_pretrained(str(directory))
@@ -84,6 +89,11 @@ def export_albert(backbone: Backbone, path: str | Path) -> tuple[str, ...]:
         write_json(directory / CARD_FILE, card)
     return notes
 
+
+_RELAXED_NOTE = (
+    "The low-rank updates of relaxed recursion are part of each step's matrices: no two steps hold "
+    "the same ones any more."
+)
 
 _EPSILON_NOTE = (
     "The layer-wise adapter is in `layerwise/`: load it with load_adapter and activate it. Stock "
@@ -106,6 +116,9 @@ def _tensors(
     # Copies, because a file holds no tensor twice under one memory.
     tensors = {name: state[name].clone() for name in names}
     notes: tuple[str, ...] = ()
+    if updated := _relaxed_weights(base):
+        tensors |= updated
+        notes += (_RELAXED_NOTE,)
     hidden = config.hidden_size
     if not config.embedding_projection:
         tensors |= {
@@ -122,8 +135,17 @@ def _tensors(
     return tensors, notes
 
 
+def _relaxed_weights(base: Any) -> dict[str, torch.Tensor]:
+    """The matrices that low-rank updates of a step belong to, with these in them."""
+    return {
+        f"{name}.weight": (module.weight + module.loras[RELAXED].delta_w).detach()
+        for name, module in base.named_modules()
+        if isinstance(module, StepLoRALinear) and RELAXED in module.loras
+    }
+
+
 def _write_layerwise(model: Any, directory: Path) -> None:
-    write_layerwise(model, directory)
+    write_pretrained(model, LAYERWISE, directory)
     described = read_json(directory / ADAPTER_CONFIG_FILE)
     described |= {"model_type": "albert", "model_class": "AlbertAdapterModel"}
     write_json(directory / ADAPTER_CONFIG_FILE, described)

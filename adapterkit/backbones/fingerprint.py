@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from adapterkit.backbones.canonical import base_of, canonical_tensors, layerwise_tensors
+from adapterkit.backbones.canonical import base_of, canonical_tensors, pretrained_tensors
 from adapterkit.backbones.config import RecursiveConfig
 
 FUNCTION_KEYS = (
@@ -33,13 +33,13 @@ def fingerprint(model: nn.Module) -> str:
     """The SHA-256 of what `model`'s backbone computes, as ``"sha256:..."``.
 
     Hashed are the configuration keys in `FUNCTION_KEYS` and, in float32 and by name, every
-    canonical tensor and those of the layer-wise adapter. File layout, stored precision, device,
-    other adapters and heads make no difference.
+    canonical tensor and those of the adapters that are part of the backbone. File layout, stored
+    precision, device, other adapters and heads make no difference.
 
     Args:
         model: A `RecursiveModel`, or a model with heads over one.
     """
-    tensors = {**canonical_tensors(model), **layerwise_tensors(model)}
+    tensors = {**canonical_tensors(model), **pretrained_tensors(model)}
     return fingerprint_of(base_of(model).config, tensors)
 
 

@@ -53,7 +53,7 @@ def import_checkpoint(
         located.path if tokenizer is None else Path(tokenizer), converted.config.vocab_size
     )
     notes += _size_note(words, converted)
-    model = build_model(converted.config, converted.tensors, converted.layerwise)
+    model = build_model(converted.config, converted.tensors, converted.pretrained)
     with atomic_directory(destination) as directory:
         write_files(model, words, directory, card=_card(located, converted, notes))
         if converted.head is not None:

@@ -13,12 +13,14 @@ from adapterkit.backbones.canonical import canonical_shapes
 from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.converting import convert
 from adapterkit.backbones.fingerprint import fingerprint
-from adapterkit.backbones.layerwise_files import has_layerwise, read_layerwise
+from adapterkit.backbones.layerwise import LAYERWISE
+from adapterkit.backbones.pretrained import pretrained_names
+from adapterkit.backbones.pretrained_files import read_all_pretrained
+from adapterkit.backbones.relaxed import RELAXED
 from adapterkit.backbones.safety import read_config, read_json
 from adapterkit.backbones.saving import (
     CARD_FILE,
     CONFIG_FILE,
-    LAYERWISE_FOLDER,
     WEIGHTS_FILE,
     save_backbone,
 )
@@ -36,7 +38,7 @@ class Backbone:
 
     Attributes:
         id: What `load_backbone` takes to load it again.
-        model: In evaluation mode and float32; its layer-wise adapter, if any, is active.
+        model: In evaluation mode and float32; the adapters it has of its own, if any, are active.
         tokenizer: The fast tokenizer that belongs to it.
         fingerprint: ``"sha256:..."`` of what it computes; see `fingerprint`.
         path: The folder it was loaded from.
@@ -56,7 +58,12 @@ class Backbone:
     @property
     def has_layerwise(self) -> bool:
         """Whether the backbone has pretrained layer-wise adapters."""
-        return has_layerwise(self.model)
+        return LAYERWISE in pretrained_names(self.model)
+
+    @property
+    def has_relaxed(self) -> bool:
+        """Whether its steps have low-rank updates of their own (relaxed recursion)."""
+        return RELAXED in pretrained_names(self.model)
 
     @property
     def hidden_size(self) -> int:
@@ -87,7 +94,7 @@ def load_backbone(source: str | Path = BUNDLED, *, attn_implementation: str = "s
 
 
 def load_model(directory: Path, attn_implementation: str = "sdpa") -> RecursiveAdapterModel:
-    """The model in a folder, in evaluation mode and float32, with its layer-wise adapter active.
+    """The model in a folder, in evaluation mode and float32, with its own adapters active.
 
     Raises:
         UserError: The folder is damaged, foreign or unsafe.
@@ -95,14 +102,13 @@ def load_model(directory: Path, attn_implementation: str = "sdpa") -> RecursiveA
     path = directory / CONFIG_FILE
     if read_json(path).get("model_type") != RecursiveConfig.model_type:
         found = convert(directory)
-        return build_model(found.config, found.tensors, found.layerwise, attn_implementation)
+        return build_model(found.config, found.tensors, found.pretrained, attn_implementation)
     config = make_config(read_config(path), path)
     weights = directory / WEIGHTS_FILE
     check_shapes(weights, canonical_shapes(config))
-    folder = directory / LAYERWISE_FOLDER
-    layerwise = read_layerwise(folder, config) if folder.is_dir() else None
+    pretrained = read_all_pretrained(directory, config)
     tensors = as_float32(weights, read_safetensors(weights))
-    return build_model(config, tensors, layerwise, attn_implementation)
+    return build_model(config, tensors, pretrained, attn_implementation)
 
 
 def _verified_fingerprint(model: RecursiveAdapterModel, directory: Path) -> str:

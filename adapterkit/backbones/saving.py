@@ -9,10 +9,11 @@ from typing import Any
 import torch
 
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
-from adapterkit.backbones.canonical import canonical_tensors, layerwise_tensors
+from adapterkit.backbones.canonical import canonical_tensors, pretrained_tensors
 from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.fingerprint import fingerprint_of
-from adapterkit.backbones.layerwise_files import has_layerwise, write_layerwise
+from adapterkit.backbones.pretrained import pretrained_names
+from adapterkit.backbones.pretrained_files import write_pretrained
 from adapterkit.backbones.safety import ALLOWED_KEYS
 from adapterkit.backbones.tensors import as_float32, write_safetensors
 from adapterkit.runs.atomic import atomic_directory, disk_errors, write_json
@@ -20,7 +21,6 @@ from adapterkit.runs.atomic import atomic_directory, disk_errors, write_json
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 CARD_FILE = "card.json"
-LAYERWISE_FOLDER = "layerwise"
 SCHEMA = "adapterkit.backbone.v1"
 
 
@@ -32,9 +32,11 @@ def save_backbone(
     card: Mapping[str, Any],
     dtype: torch.dtype | None = None,
 ) -> None:
-    """Write a backbone: configuration, canonical tensors, layer-wise adapter, tokenizer, card.
+    """Write a backbone: configuration, canonical tensors, adapters, tokenizer, card.
 
-    Parameters that steps share are stored once. Task adapters and heads are not part of a backbone
+    Parameters that steps share are stored once. The adapters that are part of the backbone have a
+    folder each, unless
+    they are merged into the weights. Task adapters and heads are not part of a backbone
     and are left out.
 
     Args:
@@ -67,13 +69,14 @@ def write_files(
         UserError: A value is not finite or overflows `dtype`, or the disk refuses.
     """
     tensors = _stored(canonical_tensors(model), dtype)
-    adapter = _stored(layerwise_tensors(model), dtype)
+    adapter = _stored(pretrained_tensors(model), dtype)
     loaded = as_float32(directory / WEIGHTS_FILE, {**tensors, **adapter})
     full_card = {**card, "schema": SCHEMA, "fingerprint": fingerprint_of(model.config, loaded)}
     write_json(directory / CONFIG_FILE, config_dict(model.config))
     write_safetensors(directory / WEIGHTS_FILE, tensors)
-    if has_layerwise(model):
-        write_layerwise(model, directory / LAYERWISE_FOLDER, dtype)
+    for name in pretrained_names(model):
+        if pretrained_tensors(model, name):
+            write_pretrained(model, name, directory / name, dtype)
     with disk_errors(directory):
         tokenizer.save_pretrained(str(directory))
     write_json(directory / CARD_FILE, full_card)

@@ -11,10 +11,11 @@ import torch
 from adapterkit.backbones.building import empty_model, make_config
 from adapterkit.backbones.canonical import assign, canonical_shapes
 from adapterkit.backbones.foreign_heads import head_shapes, static_class
-from adapterkit.backbones.layerwise_files import add_layerwise, read_layerwise
 from adapterkit.backbones.model import STATIC_HEADS
+from adapterkit.backbones.pretrained import add_pretrained
+from adapterkit.backbones.pretrained_files import read_all_pretrained
 from adapterkit.backbones.safety import read_config
-from adapterkit.backbones.saving import CONFIG_FILE, LAYERWISE_FOLDER, WEIGHTS_FILE
+from adapterkit.backbones.saving import CONFIG_FILE, WEIGHTS_FILE
 from adapterkit.backbones.tensors import as_float32, check_shapes, read_safetensors
 from adapterkit.runs.errors import UserError
 
@@ -30,8 +31,8 @@ def load_static(path: str | Path, *, attn_implementation: str = "sdpa") -> Any:
         attn_implementation: ``"sdpa"`` or ``"eager"``.
 
     Returns:
-        The model in evaluation mode and float32, set up for AdapterHub, its layer-wise adapter
-        active if it has one.
+        The model in evaluation mode and float32, set up for AdapterHub, its own adapters
+        active if it has any.
 
     Raises:
         UserError: The folder is damaged, or its backbone has no head.
@@ -52,9 +53,8 @@ def load_static(path: str | Path, *, attn_implementation: str = "sdpa") -> Any:
         assign(model.albert, {name: tensor for name, tensor in base.items() if name in held})
         assign(model, as_float32(head, read_safetensors(head)))
         adapters.init(model)
-        folder = directory / LAYERWISE_FOLDER
-        if folder.is_dir():
-            add_layerwise(model, *read_layerwise(folder, config))
+        if found := read_all_pretrained(directory, config):
+            add_pretrained(model, found)
     return model.eval()
 
 

@@ -12,6 +12,8 @@ from transformers import BertTokenizerFast
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.layerwise import LAYERWISE, layerwise_config
+from adapterkit.backbones.pretrained import activate_pretrained
+from adapterkit.backbones.relaxed import RELAXED, relaxed_config
 from adapterkit.backbones.saving import save_backbone
 
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "aspirin", "induced", "asthma", "##s", "the")
@@ -47,12 +49,17 @@ def small_config(**changes: Any) -> RecursiveConfig:
     return RecursiveConfig(**(settings | changes))
 
 
-def random_model(layerwise: bool = True, **changes: Any) -> RecursiveAdapterModel:
+def random_model(
+    layerwise: bool = True, rank: int | None = None, **changes: Any
+) -> RecursiveAdapterModel:
     """A small model whose every parameter is random, layer norms and biases included."""
     model = RecursiveAdapterModel(small_config(**changes))
     if layerwise:
         steps = model.config.num_hidden_layers
-        model.add_adapter(LAYERWISE, config=layerwise_config(steps), set_active=True)
+        model.add_adapter(LAYERWISE, config=layerwise_config(steps))
+    if rank is not None:
+        model.add_adapter(RELAXED, config=relaxed_config(rank))
+    activate_pretrained(model)
     with torch.no_grad():
         for parameter in dict.fromkeys(model.parameters()):
             parameter.add_(0.2 * torch.randn_like(parameter))
