@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+import torch
 from transformers import BertModel
 
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 from adapterkit.students import start as starts
-from adapterkit.students.corpus import Batch
 
 
 def averaged_student(
@@ -29,7 +29,10 @@ def averaged_student(
 
 
 def fit_projection(
-    model: RecursiveAdapterModel, teacher: BertModel, batches: Iterable[Batch], ridge: float = 1e-3
+    model: RecursiveAdapterModel,
+    teacher: BertModel,
+    batches: Iterable[Mapping[str, torch.Tensor]],
+    ridge: float = 1e-3,
 ) -> float:
     """As `start.fit_projection`, of a student that `averaged_student` made."""
     explained = starts.fit_projection(model, teacher, batches, ridge)

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from transformers import BertConfig, BertModel
+from transformers import BertConfig, BertModel, BertTokenizerFast
 
+from adapterkit.backbones.fingerprint import fingerprint
 from adapterkit.backbones.layerwise import LAYERWISE
 from adapterkit.backbones.tying import BLOCK_PARAMETERS, MATRICES
 from adapterkit.runs.errors import UserError
-from adapterkit.students.start import Start, build_student, fit_projection, layer_parameter
+from adapterkit.students.bert_layers import layer_parameter
+from adapterkit.students.recipe import Student
+from adapterkit.students.start import Start, build_student, fit_projection, start_student
+from adapterkit.students.teacher import Teacher
 
 OWN = ("layernorms", "biases")
 
@@ -117,7 +122,9 @@ def test_a_random_start_takes_only_the_embeddings_and_is_seeded(teacher: BertMod
         ({"layers": ()}, "none"),
         ({"own": ("biases",)}, "relaxed.own"),
         ({"embedding_size": 33}, "1 to 32"),
-        ({"reduction_factor": 33}, "no unit"),
+        ({"rank": 33}, "relaxed.rank"),
+        ({"rank": 0}, "relaxed.rank"),
+        ({"reduction_factor": 33}, "layerwise.reduction_factor"),
     ],
 )
 def test_mistakes_are_named(teacher: BertModel, changes: dict[str, Any], said: str) -> None:
@@ -137,3 +144,26 @@ def test_a_teacher_with_relative_positions_is_refused() -> None:
     config._attn_implementation = "eager"
     with pytest.raises(UserError, match="relative_key"):
         build_student(start(layers=(1,)), BertModel(config, add_pooling_layer=False))
+
+
+def test_a_recipes_section_says_it_all(teacher: BertModel, tokenizer: BertTokenizerFast) -> None:
+    section = Student.model_validate(
+        {
+            "steps": 2,
+            "embedding_size": 8,
+            "layerwise": {"reduction_factor": 4},
+            "relaxed": {"rank": 3},
+            "start": "layer:1",
+        }
+    )
+    source = Teacher("tiny", teacher, None, tokenizer)
+    found = start_student(section, source, seed=4)
+    same = Start("layer:1", (2, 3), embedding_size=8, reduction_factor=4, rank=3, own=OWN)
+    assert fingerprint(found) == fingerprint(build_student(same, teacher, seed=4))
+    mapped = start_student(section, source, seed=4, layers=(1, 3))
+    other = replace(same, layers=(1, 3))
+    assert fingerprint(mapped) == fingerprint(build_student(other, teacher, seed=4))
+    assert fingerprint(mapped) != fingerprint(found)
+    whole = start_student(Student(embedding_size=8, layerwise=None), source, seed=0)
+    assert whole.config.num_hidden_layers == 3
+    assert whole.active_adapters is None
