@@ -35,7 +35,9 @@ def mask(
     """
     ids = batch["input_ids"]
     draw, fate = torch.rand(2, *ids.shape, generator=generator).to(ids.device)
-    random_ids = torch.randint(len(tokenizer), ids.shape, generator=generator).to(ids.device)
+    # len(tokenizer) takes milliseconds; the special tokens of a BERT are in its vocabulary.
+    size = tokenizer.vocab_size
+    random_ids = torch.randint(size, ids.shape, generator=generator).to(ids.device)
     special = torch.tensor(tokenizer.all_special_ids, device=ids.device)
     words = batch["attention_mask"].bool() & ~torch.isin(ids, special)
     chosen = words & (draw < probability)
