@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
-from transformers import BertModel
+from transformers import BertForMaskedLM, BertModel
 
 from adapterkit.backbones.hub import fetch
 from adapterkit.backbones.tokenizer import load_tokenizer
+from adapterkit.runs.atomic import atomic_directory
 from adapterkit.runs.errors import UserError, nearest
 from adapterkit.students.teacher_files import read_teacher_config, read_teacher_tensors
 
@@ -85,6 +86,25 @@ def load_teacher(source: str | Path) -> Teacher:
         if module is not None:
             module.eval().requires_grad_(False)
     return Teacher(name, encoder, head, tokenizer)
+
+
+def save_teacher(teacher: Teacher, folder: Path) -> None:
+    """Write a teacher in the format of transformers, all or nothing.
+
+    Args:
+        teacher: The teacher.
+        folder: A folder that does not exist yet; `load_teacher` reads it.
+
+    Raises:
+        UserError: The path is taken, the disk is full or the path cannot be written.
+    """
+    model: Any = teacher.encoder
+    if teacher.head is not None:
+        model = BertForMaskedLM(teacher.encoder.config)
+        model.bert, model.cls.predictions = teacher.encoder, teacher.head
+    with atomic_directory(folder) as fresh:
+        model.save_pretrained(fresh)
+        teacher.tokenizer.save_pretrained(fresh)
 
 
 def load_minilm() -> Teacher:

@@ -16,7 +16,7 @@ from transformers import (
 )
 
 from adapterkit.runs.errors import UserError
-from adapterkit.students.teacher import MINILM, MINILM_PACKAGE, load_teacher
+from adapterkit.students.teacher import MINILM, MINILM_PACKAGE, load_teacher, save_teacher
 from tests.students.conftest import WORDS
 
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
@@ -110,6 +110,25 @@ def test_a_bare_encoder_has_no_head(folder: Path) -> None:
     with torch.no_grad():
         expected = model(**_batch()).last_hidden_state
         assert torch.equal(teacher.encoder(**_batch()).last_hidden_state, expected)
+
+
+@pytest.mark.parametrize("kind", ["tied", "untied", "bare"])
+def test_a_saved_teacher_is_loaded_again(folder: Path, tmp_path: Path, kind: str) -> None:
+    config = _config(tie_word_embeddings=kind == "tied")
+    model = BertModel(config) if kind == "bare" else BertForMaskedLM(config)
+    model.save_pretrained(folder)
+    first = load_teacher(folder)
+    save_teacher(first, tmp_path / "saved")
+    again = load_teacher(tmp_path / "saved")
+    with torch.no_grad():
+        states = first.encoder(**_batch()).last_hidden_state
+        assert torch.equal(again.encoder(**_batch()).last_hidden_state, states)
+        assert (again.head is None) == (kind == "bare")
+        if first.head is not None and again.head is not None:
+            assert torch.equal(again.head(states), first.head(states))
+    assert again.tokenizer.get_vocab() == first.tokenizer.get_vocab()
+    with pytest.raises(UserError, match="taken"):
+        save_teacher(first, tmp_path / "saved")
 
 
 @pytest.mark.parametrize(
