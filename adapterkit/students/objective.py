@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from adapterkit.runs.errors import UserError
+from adapterkit.students.attention import use_written_out_attention
 from adapterkit.students.masking import IGNORED
 from adapterkit.students.packing import Batch
 
@@ -110,13 +111,15 @@ def read(model: nn.Module, batch: Batch, weights: Weights) -> Any:
     """Run an encoder and keep what the terms read: all states, attention maps only if they count.
 
     Args:
-        model: Student or teacher.
+        model: Student or teacher; where maps are read it no longer uses SDPA, see `attention`.
         batch: ``input_ids`` and ``attention_mask``, each (batch, tokens); the rest is not shown.
         weights: Of the terms.
 
     Returns:
         Its output, with ``hidden_states`` and, where needed, ``attentions``.
     """
+    if weights.attention > 0:
+        use_written_out_attention(model)
     return model(
         input_ids=batch["input_ids"],
         attention_mask=batch["attention_mask"],

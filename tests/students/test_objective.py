@@ -14,6 +14,7 @@ from transformers import BertConfig, BertModel
 
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 from adapterkit.backbones.config import RecursiveConfig
+from adapterkit.backbones.layerwise import LAYERWISE, layerwise_config
 from adapterkit.runs.errors import UserError
 from adapterkit.students.lm_head import student_head
 from adapterkit.students.masking import IGNORED
@@ -191,15 +192,32 @@ def test_only_terms_that_count_are_computed(teacher: Teacher) -> None:
     assert Weights(masked_lm=0).masks
 
 
-def test_states_are_the_same_whether_maps_are_asked_for_or_not(teacher: Teacher) -> None:
+@pytest.mark.parametrize("layerwise", [False, True])
+def test_states_are_the_same_whether_maps_are_asked_for_or_not(
+    teacher: Teacher, layerwise: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     student, batch = _student(), _batch()
+    if layerwise:
+        student.add_adapter(LAYERWISE, config=layerwise_config(2, 4))
+        student.set_active_adapters(LAYERWISE)
+        student.eval()
+        with torch.no_grad():
+            for name, parameter in student.named_parameters():
+                if LAYERWISE in name:
+                    parameter.normal_(std=0.3)
     kept = batch["attention_mask"].bool()
     for model in (student, teacher.encoder):
         with torch.no_grad():
             fused = read(model, batch, Weights(attention=0)).hidden_states
-            plain = read(model, batch, Weights(attention=1)).hidden_states
-        for left, right in zip(fused, plain, strict=True):
+            output = read(model, batch, Weights(attention=1))
+            after = read(model, batch, Weights(attention=0)).hidden_states
+        for left, right, again in zip(fused, output.hidden_states, after, strict=True):
             assert torch.allclose(left[kept], right[kept], atol=1e-5)
+            assert torch.allclose(left[kept], again[kept], atol=1e-5)
+        for maps in output.attentions:
+            assert torch.allclose(maps.sum(-1), torch.ones(()), atol=1e-5)
+            assert maps[1, :, :, 4:].max() < 1e-6, "padding is not attended to"
+    assert "falling back" not in caplog.text.lower()
 
 
 def test_every_term_vanishes_for_equal_models_but_the_cross_entropy(teacher: Teacher) -> None:
