@@ -46,6 +46,9 @@ class StepLoRALinear(LoRALinearTorch):  # type: ignore[misc]
             if not isinstance(getattr(lora, "lora_dropout", lora), nn.Module):
                 # AdapterHub writes "no dropout" as a lambda, which no other process can be sent.
                 lora.lora_dropout = nn.Identity()
+            if lora.use_dora and RELAXED in self.loras:
+                with torch.no_grad():
+                    lora.m.weight.copy_(self._relaxed_weight().norm(dim=1, keepdim=True))
         return added
 
     def compose_single(self, adapter_setup: str, state: LoRAState, lvl: int = 0) -> LoRAState:
@@ -62,7 +65,22 @@ class StepLoRALinear(LoRALinearTorch):  # type: ignore[misc]
             # Nothing else is active here, and AdapterHub asks for something to add.
             nothing = composed.layer_output.new_zeros(())
             return composed._replace(hidden_states=nothing, last=RELAXED)
+        if RELAXED in self.loras and self.loras[composed.last].use_dora:
+            return self._rescaled(composed) if RELAXED in adapter_setup.flatten() else composed
         return composed
+
+    def _rescaled(self, state: LoRAState) -> LoRAState:
+        """Let DoRA divide by the norms of this step's matrix, not of the one that steps share."""
+        update = self.loras[state.last].delta_w
+        shared = (self.weight + update).norm(dim=1)
+        ratio = shared / (self._relaxed_weight() + update).norm(dim=1)
+        return state._replace(
+            layer_output=state.layer_output * ratio, hidden_states=state.hidden_states * ratio
+        )
+
+    def _relaxed_weight(self) -> torch.Tensor:
+        weight: torch.Tensor = self.weight + self.loras[RELAXED].delta_w
+        return weight
 
     def merge_adapter(self, name: str) -> None:
         """Merge `name` into this step's weight and bias, and into no other step's.

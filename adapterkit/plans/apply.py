@@ -12,7 +12,7 @@ from torch import nn
 
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 from adapterkit.backbones.fingerprint import fingerprint
-from adapterkit.backbones.layerwise import LAYERWISE
+from adapterkit.backbones.pretrained import FORMS, pretrained_names
 from adapterkit.plans.applied import AppliedPlan
 from adapterkit.plans.layout import block_layout
 from adapterkit.plans.mechanism import Site
@@ -23,7 +23,7 @@ from adapterkit.plans.task_adapter import check_task_adapter, task_adapter_confi
 from adapterkit.runs.errors import UserError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-_RESERVED = ("adapters", "head", "heads", LAYERWISE)
+_RESERVED = ("adapters", "head", "heads", *FORMS)
 
 
 def apply_plan(
@@ -175,7 +175,7 @@ def _active_order(model: RecursiveAdapterModel, sites: Sequence[Site]) -> tuple[
             before.append(site.adapter)
         else:
             after.append(site.adapter)
-    return (*before, *((LAYERWISE,) if has_layerwise(model) else ()), *after)
+    return (*before, *pretrained_names(model), *after)
 
 
 def _set_learning(applied: AppliedPlan) -> None:

@@ -13,7 +13,7 @@ from adapters.utils import (
     SAFE_WEIGHTS_NAME,
 )
 
-from adapterkit.backbones.layerwise import LAYERWISE
+from adapterkit.backbones.pretrained import FORMS
 from adapterkit.plans.applied import AppliedPlan
 from adapterkit.plans.parts import HEADS, adapter_of, steps_by_storage
 from adapterkit.plans.shipped import shipped_tensors
@@ -37,8 +37,8 @@ def config_files(applied: AppliedPlan) -> dict[str, dict[str, Any]]:
     configs = {}
     for folder in sorted(folders - {HEAD_FOLDER}):
         config = _full_config(applied, folder, model.adapters_config.get(folder))
-        if folder == LAYERWISE:
-            _leave_out_untrained(applied, config["config"])
+        if folder in FORMS:
+            _leave_out_untrained(applied, folder, config["config"])
         configs[f"{folder}/{CONFIG_NAME}"] = config
     if HEAD_FOLDER in folders and applied.head is not None:
         head = model.heads[applied.head]
@@ -67,16 +67,16 @@ def _full_config(applied: AppliedPlan, name: str, config: Any) -> dict[str, Any]
     return full
 
 
-def _leave_out_untrained(applied: AppliedPlan, config: dict[str, Any]) -> None:
-    """Layer-wise adapters are shipped only where they learned; the configuration says so."""
+def _leave_out_untrained(applied: AppliedPlan, adapter: str, config: dict[str, Any]) -> None:
+    """The backbone's adapters are shipped only where they learned; the configuration says so."""
     used_by = steps_by_storage(applied.model)
     shipped = shipped_tensors(applied)
     learned = {
         step
         for name, steps in used_by.items()
-        if name in shipped and adapter_of(applied.model, name) == LAYERWISE
+        if name in shipped and adapter_of(applied.model, name) == adapter
         for step in steps
     }
     untrained = set(range(applied.model.config.num_hidden_layers)) - learned
-    for member in config["configs"]:
+    for member in config.get("configs", [config]):
         member["leave_out"] = sorted(untrained | set(member["leave_out"]))

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from adapterkit.backbones.layerwise import LAYERWISE
+from adapterkit.backbones.relaxed import RELAXED
 from adapterkit.plans.applied import AppliedPlan
 from adapterkit.plans.parts import (
     BACKBONE,
@@ -62,7 +63,8 @@ class Ledger:
     """Parameters and bytes of an adapted model, each stored tensor once.
 
     Args:
-        backbone: Parameters of embeddings, projection, block copies and pooler.
+        backbone: Parameters of embeddings, projection, block copies and pooler, and of the updates
+            that the steps of relaxed recursion have.
         layerwise: Parameters of the pretrained layer-wise adapters, the one behind the embeddings
             included.
         task: Parameters (and saved buffers) of the plan's task adapters.
@@ -113,7 +115,7 @@ def _column(applied: AppliedPlan, name: str) -> str | None:
     adapter = adapter_of(applied.model, name)
     if adapter == LAYERWISE or name.startswith(EMBEDDING_ADAPTER):
         return "layerwise"
-    if adapter is not None:
+    if adapter not in (None, RELAXED):
         return "task" if adapter in applied.adapter_names else None
     return "backbone" if name.startswith(BACKBONE) else None
 

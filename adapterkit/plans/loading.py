@@ -12,7 +12,7 @@ from adapters.utils import HEAD_CONFIG_NAME, SAFE_HEAD_WEIGHTS_NAME
 
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 from adapterkit.backbones.fingerprint import fingerprint
-from adapterkit.backbones.layerwise import LAYERWISE
+from adapterkit.backbones.pretrained import FORMS
 from adapterkit.backbones.safety import read_json
 from adapterkit.backbones.tensors import compare_shapes, read_safetensors
 from adapterkit.plans.applied import AppliedPlan
@@ -124,8 +124,8 @@ def _check_alone(
             where=str(directory),
             hint="load it under another name",
         )
-    others = [*(set(adapter_names_of(model)) - {LAYERWISE}), *model.heads]
-    changes = (directory / WEIGHTS_FILE).exists() or (directory / LAYERWISE).exists()
+    others = [*(set(adapter_names_of(model)) - set(FORMS)), *model.heads]
+    changes = any((directory / name).exists() for name in (WEIGHTS_FILE, *FORMS))
     if others and changes:
         raise UserError(
             "The adapted model changes the backbone, which other adapters or heads need as it is.",

@@ -1,4 +1,4 @@
-"""The parts of an adapted model: its block, layer-wise adapters, task adapters and heads."""
+"""The parts of an adapted model: its block, the backbone's adapters, task adapters and heads."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 from adapterkit.backbones.canonical import STEP_PREFIX
 from adapterkit.backbones.encoder import RecursiveEncoder
 from adapterkit.backbones.layerwise import LAYERWISE
+from adapterkit.backbones.pretrained import FORMS
+from adapterkit.backbones.relaxed import RELAXED
 from adapterkit.backbones.tying import BLOCK_PARAMETERS
 
 BACKBONE, EMBEDDING_ADAPTER, HEADS = "albert.", "albert.encoder.embedding_adapter.", "heads."
@@ -55,7 +57,7 @@ def stored_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def adapter_names_of(model: RecursiveAdapterModel) -> list[str]:
-    """The names of all adapters, the layer-wise one included."""
+    """The names of all adapters, those of the backbone included."""
     return list(model.adapters_config.adapters)
 
 
@@ -98,15 +100,18 @@ def adapter_modules(model: RecursiveAdapterModel, adapter: str, step: int) -> It
 
 
 def block_parameters(model: RecursiveAdapterModel, steps: Iterable[int]) -> Iterator[nn.Parameter]:
-    """The parameters of the transformer block at some steps, without adapters."""
+    """The parameters of the block at some steps, the updates of relaxed recursion among them."""
     blocks = encoder_of(model).blocks()
     for step in steps:
         for name in BLOCK_PARAMETERS:
             yield blocks[step].get_parameter(name)
+        for name, parameter in blocks[step].named_parameters():
+            if adapter_of(model, name) == RELAXED:
+                yield parameter
 
 
 def backbone_parameters(model: RecursiveAdapterModel, pooled: bool) -> Iterator[nn.Parameter]:
-    """Everything pretrained: embeddings, projection, block and layer-wise adapters.
+    """Everything pretrained: embeddings, projection, block and the backbone's own adapters.
 
     Args:
         model: The model.
@@ -115,7 +120,7 @@ def backbone_parameters(model: RecursiveAdapterModel, pooled: bool) -> Iterator[
     for name, parameter in model.named_parameters():
         if not name.startswith(BACKBONE) or (name.startswith(POOLER) and not pooled):
             continue
-        if adapter_of(model, name) in (None, LAYERWISE):
+        if adapter_of(model, name) in (None, *FORMS):
             yield parameter
 
 

@@ -11,11 +11,14 @@ import torch
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.layerwise import LAYERWISE, layerwise_config
+from adapterkit.backbones.pretrained import activate_pretrained
+from adapterkit.backbones.relaxed import RELAXED, relaxed_config
 
 STEPS = 4
+RANK = 3
 
 
-def build(layerwise: bool, **options: object) -> RecursiveAdapterModel:
+def build(layerwise: bool, rank: int | None = None, **options: object) -> RecursiveAdapterModel:
     values: dict[str, object] = {
         "vocab_size": 100,
         "embedding_size": 16,
@@ -31,7 +34,9 @@ def build(layerwise: bool, **options: object) -> RecursiveAdapterModel:
         model = RecursiveAdapterModel(RecursiveConfig(**{**values, **options}))
         if layerwise:
             model.add_adapter(LAYERWISE, config=layerwise_config(model.config.num_hidden_layers))
-            model.set_active_adapters(LAYERWISE)
+        if rank is not None:
+            model.add_adapter(RELAXED, config=relaxed_config(rank))
+        activate_pretrained(model)
         # AdapterHub's and ALBERT's own initialisation is too small to tell computations apart.
         for name, parameter in model.named_parameters():
             gain = name.endswith(".weight") and parameter.dim() == 1
@@ -48,6 +53,22 @@ def templates() -> dict[bool, bytes]:
 def make_model(templates: dict[bool, bytes]) -> Callable[[bool], RecursiveAdapterModel]:
     """A fresh tiny backbone, with or without layer-wise adapters; always the same weights."""
     return lambda layerwise=True: pickle.loads(templates[layerwise])
+
+
+@pytest.fixture(scope="session")
+def relaxed_templates() -> dict[bool, bytes]:
+    return {
+        layerwise: pickle.dumps(build(layerwise, rank=RANK, tied="matrices"))
+        for layerwise in (True, False)
+    }
+
+
+@pytest.fixture
+def make_relaxed(
+    relaxed_templates: dict[bool, bytes],
+) -> Callable[[bool], RecursiveAdapterModel]:
+    """As `make_model`, with relaxed recursion: updates, biases and LayerNorms of each step's."""
+    return lambda layerwise=True: pickle.loads(relaxed_templates[layerwise])
 
 
 @pytest.fixture(scope="session")

@@ -122,6 +122,49 @@ def test_contract(
     steps: tuple[int, ...],
     layerwise: bool,
 ) -> None:
+    assert_contract(make_model, batch, tmp_path, mechanism, steps, layerwise)
+
+
+RELAXED_CASES = [
+    pytest.param(mechanism, PLACEMENTS[where], layerwise, id=f"{mechanism}-{where}-{layerwise}")
+    for mechanism in (
+        "layerwise",
+        "full",
+        "untied",
+        "seq_bn(r=4)",
+        "double_seq_bn",
+        "lora(attn=qkv,intermediate=true,output=true)",
+        "dora",
+        "prefix_tuning(prefix_length=3,bottleneck_size=8)",
+        "loreft",
+    )
+    for where in ("all", "one", "last")
+    for layerwise in (True, False)
+    # Without layer-wise adapters a step is the block alone, so what changes it is tried there.
+    if layerwise == (mechanism not in ("full", "untied"))
+]
+
+
+@pytest.mark.parametrize(("mechanism", "steps", "layerwise"), RELAXED_CASES)
+def test_contract_on_relaxed_recursion(
+    make_relaxed: MakeModel,
+    batch: Batch,
+    tmp_path: Path,
+    mechanism: str,
+    steps: tuple[int, ...],
+    layerwise: bool,
+) -> None:
+    assert_contract(make_relaxed, batch, tmp_path, mechanism, steps, layerwise)
+
+
+def assert_contract(
+    make_model: MakeModel,
+    batch: Batch,
+    tmp_path: Path,
+    mechanism: str,
+    steps: tuple[int, ...],
+    layerwise: bool,
+) -> None:
     model = make_model(layerwise)
     applied = adapted(model, mechanism, steps)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
