@@ -13,7 +13,17 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from adapterkit.cli import backbones, doctor, evaluate, options, plan, predict, tasks, tune
+from adapterkit.cli import (
+    backbones,
+    distill,
+    doctor,
+    evaluate,
+    options,
+    plan,
+    predict,
+    tasks,
+    tune,
+)
 from adapterkit.runs.errors import UserError
 
 _HELP = """Adapt compact recursive language models, one recursion step at a time.
@@ -25,7 +35,7 @@ A first run, on the built-in model and sample:
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EPIPE}
 
-_ORDER = ("tune", "evaluate", "predict", "plan", "tasks", "backbones", "doctor")
+_ORDER = ("tune", "evaluate", "predict", "plan", "tasks", "backbones", "distill", "doctor")
 
 
 class _Verbs(TyperGroup):
@@ -60,6 +70,7 @@ app.command("predict")(predict.predict)
 app.add_typer(plan.app, name="plan")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(backbones.app, name="backbones")
+app.command("distill")(distill.distill)
 app.command("doctor")(doctor.doctor)
 
 

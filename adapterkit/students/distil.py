@@ -1,135 +1,210 @@
-"""Hidden-state distillation of a recursive student."""
+"""Distillation: recipe in, backbone folder out."""
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+import json
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
-from torch.nn.functional import cosine_similarity
-from transformers import BertModel
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 
-from adapterkit.backbones.adapter_model import RecursiveAdapterModel
-from adapterkit.students.corpus import Batch
+from adapterkit.backbones.saving import CARD_FILE, save_backbone
+from adapterkit.runs.atomic import remove_leftovers
+from adapterkit.runs.directory import RunDirectory
+from adapterkit.runs.disk import disk_errors
+from adapterkit.runs.interruption import Interrupted, stop_requests
+from adapterkit.runs.lock import hold
+from adapterkit.runs.progress import Progress, Silence
+from adapterkit.students.card import make_card
+from adapterkit.students.checkpoints import read_newest
+from adapterkit.students.first_stage import trained_teacher
+from adapterkit.students.folder import (
+    check_same,
+    drop_work,
+    interrupted,
+    is_finished,
+    kept_once_begun,
+    new_folder,
+    publish,
+)
+from adapterkit.students.inputs import Inputs, open_inputs
+from adapterkit.students.loop import Loop, memory_errors
+from adapterkit.students.measuring import measure_throughput
+from adapterkit.students.recipe import Recipe
+from adapterkit.students.session import Session, begin
+from adapterkit.students.state import LoopState
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """How long and how fast to distil.
+class Distilled:
+    """A backbone that was distilled.
 
     Attributes:
-        tokens: Word pieces to see, padding not counted.
-        learning_rate: Peak of AdamW's rate; warm-up, then half a cosine down to a tenth.
-        warmup: Share of `tokens` spent warming up.
-        weight_decay: AdamW's, on matrices only.
+        path: Its folder.
+        card: What its ``card.json`` says.
     """
 
-    tokens: int
-    learning_rate: float = 1e-3
-    warmup: float = 0.05
-    weight_decay: float = 0.01
+    path: Path
+    card: Mapping[str, Any]
 
-    def rate(self, seen: int) -> float:
-        """The learning rate after `seen` word pieces."""
-        share = min(1.0, seen / self.tokens)
-        if share < self.warmup:
-            return self.learning_rate * max(share, 1e-3) / self.warmup
-        fall = (share - self.warmup) / (1 - self.warmup)
-        return self.learning_rate * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * fall)))
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of its weights on the disk."""
+        return sum(file.stat().st_size for file in self.path.rglob("*.safetensors"))
 
-
-@dataclass
-class Progress:
-    """What a distillation has done so far.
-
-    Attributes:
-        tokens: Word pieces seen.
-        seconds: Time spent.
-        curve: ``(tokens, distances)`` at every report; a distance is the mean cosine distance to
-            the teacher at the embedding output and behind every step.
-    """
-
-    tokens: int = 0
-    seconds: float = 0.0
-    curve: list[tuple[int, list[float]]] = field(default_factory=list)
-
-
-def cosine_distances(
-    student: RecursiveAdapterModel, teacher: BertModel, batch: Batch
-) -> torch.Tensor:
-    """Mean cosine distance between student and teacher states, over tokens that are no padding.
-
-    MiniALBERT's hidden term (arXiv 2210.06425, section 3): recursion step i learns from teacher
-    layer i when both are equally deep.
-
-    Returns:
-        Shape (1 + steps,): at the embedding output, then behind each step.
-    """
-    device = student.device
-    batch = {name: tensor.to(device) for name, tensor in batch.items()}
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        with torch.no_grad():
-            targets = teacher(**batch, output_hidden_states=True).hidden_states
-        states = student(**batch, output_hidden_states=True).hidden_states
-    kept = batch["attention_mask"].bool()
-    return torch.stack(
-        [
-            1 - cosine_similarity(ours[kept].float(), theirs[kept].float(), dim=-1).mean()
-            for ours, theirs in zip(states, targets, strict=True)
-        ]
-    )
+    @classmethod
+    def load(cls, path: Path) -> Distilled:
+        """Read a finished one."""
+        return cls(path, json.loads((path / CARD_FILE).read_text(encoding="utf-8")))
 
 
 def distil(
-    student: RecursiveAdapterModel,
-    teacher: BertModel,
-    batches: Iterator[Batch],
-    schedule: Schedule,
-    report: Callable[[Progress], None],
-    report_every: int = 50,
-) -> Progress:
-    """Train every parameter of `student` to follow the states of `teacher`.
+    recipe: Recipe,
+    output: Path | None = None,
+    *,
+    progress: Progress | None = None,
+    command: str = "",
+) -> Distilled:
+    """Distil a backbone.
 
     Args:
-        student: Changed in place; its dropout is off, the teacher's states being exact.
-        teacher: In evaluation mode.
-        batches: Text.
-        schedule: Length and learning rate.
-        report: Called every `report_every` updates.
-        report_every: Updates between reports.
+        recipe: What to make, from what; see `recipe_files.load_recipe`.
+        output: Folder of the backbone; by default a new one under ``runs``. While it is made the
+            folder holds ``state.json``, ``log.jsonl`` and ``checkpoints``; the log stays.
+        progress: Told how it goes.
+        command: What the user typed, for the card.
+
+    Raises:
+        UserError: The folder is taken, the recipe cannot be followed, or memory does not suffice.
+        Interrupted: Ctrl-C or SIGTERM; `resume_distillation` goes on from there.
     """
-    student.eval()
-    student.requires_grad_(True)
-    decayed = [p for p in student.parameters() if p.ndim > 1]
-    plain = [p for p in student.parameters() if p.ndim <= 1]
-    optimiser = torch.optim.AdamW(
-        [
-            {"params": decayed, "weight_decay": schedule.weight_decay},
-            {"params": plain, "weight_decay": 0.0},
-        ],
-        lr=schedule.learning_rate,
-        betas=(0.9, 0.98),
+    first = _is_first()
+    directory = RunDirectory(Path(_agreed(new_folder(output, recipe.name).path if first else None)))
+    # Held before anything is loaded, so that two runs do not find one folder empty.
+    with kept_once_begun(directory), hold(directory.path) if first else nullcontext():
+        inputs = open_inputs(recipe, progress or Silence())
+        if first:
+            state = {"recipe": recipe.as_dict(), "inputs": inputs.identity, "command": command}
+            directory.save_state(state)
+        return _finish(inputs, directory, progress or Silence(), command)
+
+
+def resume_distillation(
+    output: Path,
+    recipe: Recipe | None = None,
+    *,
+    progress: Progress | None = None,
+    command: str = "",
+) -> Distilled:
+    """Go on with a distillation that was stopped or killed, as if it had never been.
+
+    Args:
+        output: Its folder. A finished one is returned as it is.
+        recipe: What it is asked for now; compared with what it was started with.
+        progress: Told how it goes.
+        command: Not recorded: the card names what the distillation was started with.
+
+    Raises:
+        UserError: There is nothing to resume, or recipe, corpus or teacher changed.
+        Interrupted: As in `distil`.
+    """
+    directory, progress = RunDirectory(output), progress or Silence()
+    first = _is_first()
+    if is_finished(directory):
+        progress.say(f"{output} is finished already")
+        if first and directory.state_path.exists():
+            with hold(output):
+                drop_work(directory)
+        return Distilled.load(output)
+    saved = directory.load_state()
+    started = Recipe.model_validate(saved["recipe"])
+    if recipe is not None:
+        check_same("recipe", started.as_dict(), recipe.as_dict(), directory.state_path)
+    with hold(output) if first else nullcontext():
+        if first:
+            remove_leftovers(output)
+        inputs = open_inputs(started, progress)
+        check_same("input", saved["inputs"], inputs.identity, output)
+        return _finish(inputs, directory, progress, saved["command"] or command)
+
+
+def _finish(inputs: Inputs, directory: RunDirectory, progress: Progress, command: str) -> Distilled:
+    """Learn to the end, from the newest checkpoints there are, and write the backbone."""
+    accelerator = inputs.accelerator
+    try:
+        with (
+            disk_errors(directory.path),
+            memory_errors(inputs.recipe.training.batch_tokens),
+            stop_requests() as request,
+        ):
+            teacher, measures = trained_teacher(inputs, directory, progress, request)
+            session = begin(inputs, teacher, progress)
+            state = _restored(session, directory)
+            Loop(session, state, directory, progress, request).run()
+            if accelerator.is_main_process:
+                progress.begin("writing the backbone")
+                _write(session, state, directory, measures, command)
+            accelerator.wait_for_everyone()
+    except Interrupted:
+        raise
+    except KeyboardInterrupt as error:
+        raise interrupted(directory.path) from error
+    return Distilled.load(directory.path)
+
+
+def _restored(session: Session, directory: RunDirectory) -> LoopState:
+    """Bring the session to where it was when the newest checkpoint was written."""
+    content = read_newest(directory.checkpoints_path)
+    state = LoopState()
+    if content is not None:
+        session.restore(content)
+        state = LoopState.from_dict(content["state"])
+    if session.accelerator.is_main_process:
+        directory.append_log({"event": "begin", "update": state.update})
+    return state
+
+
+def _write(
+    session: Session,
+    state: LoopState,
+    directory: RunDirectory,
+    teacher_measures: Mapping[str, Any],
+    command: str,
+) -> None:
+    throughput = measure_throughput(session, state)
+    student, identity = session.plain.student.cpu(), session.inputs.identity
+    card = make_card(
+        session.recipe,
+        state,
+        student,
+        teacher={**identity["teacher"], **teacher_measures},
+        corpus=[{"file": name, "sha256": sha} for name, sha in identity["corpus"].items()],
+        measures={
+            "layers": list(session.plain.layers),
+            "embedding_variance_explained": session.explained,
+            "throughput": throughput,
+        },
+        command=command,
     )
-    progress, started, recent = Progress(), time.monotonic(), []
-    for update, batch in enumerate(batches, start=1):
-        for group in optimiser.param_groups:
-            group["lr"] = schedule.rate(progress.tokens)
-        distances = cosine_distances(student, teacher, batch)
-        optimiser.zero_grad()
-        torch.autograd.backward(distances.sum())
-        torch.nn.utils.clip_grad_norm_([*decayed, *plain], 1.0)
-        optimiser.step()
-        recent.append(distances.detach())
-        progress.tokens += int(batch["attention_mask"].sum())
-        progress.seconds = time.monotonic() - started
-        finished = progress.tokens >= schedule.tokens
-        if finished or update % report_every == 0:
-            mean = torch.stack(recent).mean(0)
-            progress.curve.append((progress.tokens, [round(float(d), 4) for d in mean]))
-            recent = []
-            report(progress)
-        if finished:
-            break
-    return progress
+    tokenizer = session.teacher.tokenizer
+
+    def write(folder: Path) -> None:
+        save_backbone(student, tokenizer, folder, card=card, dtype=torch.float16)
+
+    publish(directory, write)
+
+
+def _is_first() -> bool:
+    return bool(PartialState().is_main_process)
+
+
+def _agreed(path: Path | None) -> str:
+    """The first process's path, in every process."""
+    paths = [str(path)]
+    broadcast_object_list(paths)
+    return paths[0]

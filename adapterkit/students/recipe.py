@@ -99,8 +99,8 @@ class CorpusSection(_Section):
     """Word pieces a window, special tokens included."""
     masking: Annotated[float, Field(gt=0, lt=1)] = 0.15
     """Share of the word pieces that are masked, where a term needs it."""
-    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.005
-    """Share of the documents kept for evaluation."""
+    held_out: Share = 0.005
+    """Share of the word pieces, in whole documents, that is kept for evaluation."""
 
     @field_validator("licences", mode="before")
     @classmethod

@@ -10,8 +10,8 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-_SECONDS = 1.0
-_SIZE = {"cpu": 1536, "cuda": 8192}
+_SECONDS = 0.5
+_SIZE = {"cpu": 1024, "cuda": 8192}
 
 
 def count_flops(work: Callable[[], None]) -> int:

@@ -34,6 +34,7 @@ VERBS = (
     "backbones import",
     "backbones export",
     "backbones fingerprint",
+    "distill",
     "doctor",
 )
 

@@ -1,0 +1,153 @@
+"""What a distillation needs before it begins, found and checked."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import nn
+
+from adapterkit.runs.errors import UserError
+from adapterkit.runs.progress import Progress
+from adapterkit.students.corpus import Corpus, open_corpus
+from adapterkit.students.layer_map import resolve_layers
+from adapterkit.students.objective import Weights, check_weights
+from adapterkit.students.probe import Probe, open_probe
+from adapterkit.students.recipe import Recipe, Training
+from adapterkit.students.teacher import Teacher, load_teacher
+from adapterkit.students.teacher_training import with_head
+
+_ATTENTION_LOGGERS = (
+    "adapters.models.albert.modeling_albert",
+    "adapters.models.bert.modeling_bert",
+    "transformers.models.albert.modeling_albert",
+    "transformers.models.bert.modeling_bert",
+)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a recipe names, found and checked, before anything is learned.
+
+    Attributes:
+        recipe: What is asked.
+        accelerator: Where it runs.
+        teacher: The teacher; with a fresh masked-LM head if it is to be trained and has none.
+        corpus: The text.
+        weights: Of the terms of the objective.
+        layers: The teacher's layer, from one, that each step learns from.
+        probe: What frozen states are probed on, if anything.
+        identity: What a resumed distillation must find again.
+    """
+
+    recipe: Recipe
+    accelerator: Accelerator
+    teacher: Teacher
+    corpus: Corpus
+    weights: Weights
+    layers: tuple[int, ...]
+    probe: Probe | None
+    identity: Mapping[str, Any]
+
+
+def open_inputs(recipe: Recipe, progress: Progress) -> Inputs:
+    """Bring what a recipe names into memory.
+
+    Raises:
+        UserError: Teacher, corpus, objective, layers or probe are not as they have to be.
+    """
+    accelerator = _accelerator(recipe.training)
+    progress.begin("loading the teacher")
+    teacher = load_teacher(recipe.teacher)
+    identity = {
+        "id": teacher.id,
+        "layers": teacher.layers,
+        "hidden_size": teacher.hidden_size,
+        "sha256": _sha256(teacher.encoder),
+    }
+    if recipe.teacher_training is not None:
+        teacher = with_head(teacher, recipe.training.seed)
+    layers = resolve_layers(recipe.layers, recipe.student.steps or teacher.layers, teacher.layers)
+    weights = Weights(**recipe.objective.model_dump())
+    check_weights(weights, teacher, recipe.student.attention_heads or teacher.heads)
+    _hush_attention()
+    _check_window(recipe, teacher)
+    probe = None
+    if recipe.evaluation.probe is not None:
+        probe = open_probe(recipe.evaluation.probe, teacher.tokenizer, recipe.corpus.window)
+    with accelerator.main_process_first():
+        corpus = _open_corpus(recipe, teacher, progress)
+    files = {file.name: file.sha256 for file in corpus.files}
+    found = {"teacher": identity, "corpus": files}
+    return Inputs(recipe, accelerator, teacher, corpus, weights, layers, probe, found)
+
+
+def _accelerator(training: Training) -> Accelerator:
+    precision = training.precision
+    if precision == "auto":
+        fits = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+        precision = "bfloat16" if fits else "float32"
+    if torch.cuda.is_available():
+        # TF32 for what stays in float32: the projection of the embeddings, the loss.
+        torch.set_float32_matmul_precision("high")
+    if AcceleratorState._shared_state:
+        # One left by other work in this process; its precision would be ours.
+        AcceleratorState._reset_state()
+    return Accelerator(mixed_precision={"bfloat16": "bf16", "float32": "no"}[precision])
+
+
+def _open_corpus(recipe: Recipe, teacher: Teacher, progress: Progress) -> Corpus:
+    progress.begin("reading the corpus")
+    counted = [0]
+
+    def report(pieces: int) -> None:
+        progress.advance(pieces - counted[0])
+        counted[0] = pieces
+
+    section = recipe.corpus
+    return open_corpus(
+        [Path(file) for file in section.files],
+        teacher.tokenizer,
+        window=section.window,
+        held_out=section.held_out,
+        seed=recipe.training.seed,
+        report=report,
+    )
+
+
+def _hush_attention() -> None:
+    """Keep from the log that attention maps are computed without SDPA: they are asked for."""
+    for name in _ATTENTION_LOGGERS:
+        logger = logging.getLogger(name)
+        if _tells_more not in logger.filters:
+            logger.addFilter(_tells_more)
+
+
+def _tells_more(record: logging.LogRecord) -> bool:
+    return "output_attentions=True" not in str(record.msg)
+
+
+def _sha256(module: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in module.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _check_window(recipe: Recipe, teacher: Teacher) -> None:
+    positions = int(teacher.encoder.config.max_position_embeddings)
+    if recipe.corpus.window > positions:
+        raise UserError(
+            "The teacher cannot read windows of this length.",
+            where="corpus.window",
+            found=str(recipe.corpus.window),
+            allowed=f"at most {positions} word pieces",
+        )
