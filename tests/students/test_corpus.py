@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import gzip
-import itertools
 import random
 from pathlib import Path
 
@@ -9,53 +7,74 @@ import pytest
 from transformers import BertTokenizerFast
 
 from adapterkit.runs.errors import UserError
-from adapterkit.students.corpus import batches, read_passages
+from adapterkit.students.batching import held_out_batches
+from adapterkit.students.corpus import Corpus, open_corpus
+from adapterkit.students.packing import Windows
 from tests.students.conftest import WORDS
 
 
-def test_passages_are_the_lines_of_text_and_gzip_files(tmp_path: Path) -> None:
-    plain, packed = tmp_path / "a.txt", tmp_path / "b.txt.gz"
-    plain.write_text("one\n\ntwo \n", encoding="utf-8")
-    packed.write_bytes(gzip.compress(b"three\n"))
-    assert read_passages([plain, packed]) == ["one", "two", "three"]
-
-
-@pytest.mark.parametrize("content", [b"\xff\xfe bad", b"", b"\n\n"])
-def test_a_corpus_that_is_no_text_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "corpus.txt"
-    path.write_bytes(content)
-    with pytest.raises(UserError, match=r"corpus\.txt|no passage") as error:
-        read_passages([path])
-    assert "corpus.txt" in str(error.value)
-
-
-def test_a_torn_gzip_file_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "corpus.txt.gz"
-    path.write_bytes(gzip.compress(b"words and words\n" * 500)[:60])
-    with pytest.raises(UserError):
-        read_passages([path])
-
-
-def test_batches_keep_to_the_budget_and_repeat_with_the_seed(tokenizer: BertTokenizerFast) -> None:
+@pytest.fixture
+def corpus(tmp_path: Path, tokenizer: BertTokenizerFast) -> Corpus:
     rng = random.Random(1)
-    passages = [" ".join(rng.choices(WORDS, k=rng.randint(9, 700))) for _ in range(40)]
-    first = list(itertools.islice(batches(passages, tokenizer, 1024, seed=3), 30))
-    again = list(itertools.islice(batches(passages, tokenizer, 1024, seed=3), 30))
-    other = list(itertools.islice(batches(passages, tokenizer, 1024, seed=4), 30))
-    shapes = [tuple(batch["input_ids"].shape) for batch in first]
-    assert all(rows * width <= 1024 for rows, width in shapes)
-    assert {width for _, width in shapes} >= {64, 512}
-    assert all((a["input_ids"] == b["input_ids"]).all() for a, b in zip(first, again, strict=True))
-    assert shapes != [tuple(batch["input_ids"].shape) for batch in other]
+    documents = [" ".join(rng.choices(WORDS, k=rng.randint(3, 300))) for _ in range(60)]
+    path = tmp_path / "corpus.txt"
+    path.write_text("\n\n".join(documents), encoding="utf-8")
+    return open_corpus([path], tokenizer, window=96, held_out=0.1, cache=tmp_path / "cache")
 
 
-def test_every_piece_is_a_sequence_of_its_own_and_padding_is_masked(
-    tokenizer: BertTokenizerFast,
+def test_held_out_documents_are_never_trained_on(
+    corpus: Corpus, tmp_path: Path, tokenizer: BertTokenizerFast
 ) -> None:
-    passages = [" ".join(WORDS[:9]), " ".join(WORDS * 3)] * 200
-    for batch in itertools.islice(batches(passages, tokenizer, 256, seed=0), 20):
-        ids, mask = batch["input_ids"], batch["attention_mask"]
-        assert (ids[:, 0] == tokenizer.cls_token_id).all()
-        assert ((ids != tokenizer.pad_token_id) == mask.bool()).all()
-        last = mask.sum(1) - 1
-        assert (ids.gather(1, last[:, None]) == tokenizer.sep_token_id).all()
+    def pieces(windows: Windows) -> set[int]:
+        return {
+            place
+            for start, length in zip(windows.starts, windows.lengths, strict=True)
+            for place in range(start, start + length)
+        }
+
+    train, held_out = pieces(corpus.train), pieces(corpus.held_out)
+    assert not train & held_out
+    assert len(train) + len(held_out) == corpus.tokens
+    assert 0.1 * corpus.tokens <= len(held_out) <= 0.1 * corpus.tokens + 300
+    found = list(held_out_batches(corpus, batch_tokens=400))
+    assert sum(len(batch["input_ids"]) for batch in found) == len(corpus.held_out)
+    assert sum(int(b["attention_mask"].sum()) for b in found) == int(
+        (corpus.held_out.lengths + 2).sum()
+    )
+    other = open_corpus(
+        [tmp_path / "corpus.txt"],
+        tokenizer,
+        window=96,
+        held_out=0.1,
+        seed=1,
+        cache=tmp_path / "cache",
+    )
+    assert pieces(other.held_out) != held_out
+
+
+def test_the_files_are_recorded(corpus: Corpus) -> None:
+    (source,) = corpus.files
+    assert source.name == "corpus.txt"
+    assert len(source.sha256) == 64
+    assert corpus.documents == 60
+
+
+def test_a_corpus_of_one_document_has_nothing_to_hold_out(
+    tmp_path: Path, tokenizer: BertTokenizerFast
+) -> None:
+    path = tmp_path / "one.txt"
+    path.write_text("the drug\npain\n", encoding="utf-8")
+    with pytest.raises(UserError, match="one document") as error:
+        open_corpus([path], tokenizer, cache=tmp_path / "cache")
+    assert "held_out" in (error.value.hint or "")
+    corpus = open_corpus([path], tokenizer, held_out=0, cache=tmp_path / "cache")
+    assert (len(corpus.train), len(corpus.held_out)) == (1, 0)
+    assert list(held_out_batches(corpus, batch_tokens=64)) == []
+
+
+def test_files_that_are_not_there_are_refused(tmp_path: Path, tokenizer: BertTokenizerFast) -> None:
+    with pytest.raises(UserError, match=r"cannot be read") as error:
+        open_corpus([tmp_path / "none.txt"], tokenizer, cache=tmp_path)
+    assert "none.txt" in str(error.value)
+    with pytest.raises(UserError, match="no file"):
+        open_corpus([], tokenizer, cache=tmp_path)
