@@ -8,6 +8,10 @@ import torch
 from adapters.methods.bottleneck import BottleneckLayer
 from adapters.methods.lora import LoRALinearTorch, LoRAState
 from adapters.methods.prompt_tuning import PromptTuningLayer
+from adapters.models.albert.modeling_albert import (
+    AlbertAttentionWithAdapters,
+    AlbertSdpaAttentionWithAdapters,
+)
 from torch import nn
 
 from adapterkit.backbones.config import RecursiveConfig
@@ -147,6 +151,34 @@ class StepBottleneckLayer(BottleneckLayer):  # type: ignore[misc]
             # AdapterHub builds LayerNorm with eps 1e-5; MiniALBERT's adapters have 1e-12.
             self.adapters[adapter_name].adapter_norm_after.eps = self.model_config.layer_norm_eps
         return added
+
+
+class StepSdpaAttention(AlbertSdpaAttentionWithAdapters):  # type: ignore[misc]
+    """SDPA attention of one recursion step that keeps its adapters whatever it is asked for."""
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        head_mask: torch.Tensor | None = None,
+        output_attentions: bool = False,
+    ) -> tuple[torch.Tensor, ...]:
+        """Attend; see ALBERT's attention.
+
+        SDPA holds no attention maps. Asked for them, or to mask heads, AdapterHub falls back to
+        ALBERT's own attention, which leaves the adapters out without a word.
+        """
+        absolute = self.position_embedding_type == "absolute"
+        fits_sdpa = absolute and not output_attentions and head_mask is None
+        attend = super().forward if fits_sdpa else self._written_out
+        states: tuple[torch.Tensor, ...] = attend(
+            hidden_states, attention_mask, head_mask, output_attentions
+        )
+        return states
+
+    def _written_out(self, *inputs: Any) -> tuple[torch.Tensor, ...]:
+        states: tuple[torch.Tensor, ...] = AlbertAttentionWithAdapters.forward(self, *inputs)
+        return states
 
 
 class PicklablePromptTuningLayer(PromptTuningLayer):  # type: ignore[misc]

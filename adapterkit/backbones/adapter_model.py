@@ -13,6 +13,7 @@ from adapters.composition import adjust_tensors_for_parallel_
 from adapters.methods.lora import LoRALinear
 from adapters.models import MODEL_MIXIN_MAPPING
 from adapters.models.albert.mixin_albert import AlbertModelAdaptersMixin
+from adapters.models.albert.modeling_albert import AlbertSdpaAttentionWithAdapters
 from adapters.wrappers.model import SPECIAL_MODEL_TYPE_TO_MODULE_NAME
 from torch import nn
 
@@ -20,6 +21,7 @@ from adapterkit.backbones.adapter_layers import (
     PicklablePromptTuningLayer,
     StepBottleneckLayer,
     StepLoRALinear,
+    StepSdpaAttention,
 )
 from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.model import RecursiveModel
@@ -52,6 +54,8 @@ class RecursiveModelAdaptersMixin(AlbertModelAdaptersMixin):  # type: ignore[mis
         super()._init_adapters_submodules(model_config, adapters_config)
         self.prompt_tuning.__class__ = PicklablePromptTuningLayer
         for step, layer in self.iter_layers():
+            if type(layer.attention) is AlbertSdpaAttentionWithAdapters:
+                layer.attention.__class__ = StepSdpaAttention
             _let_lora_reach_attention_output(layer.attention, model_config, adapters_config)
             for name in LORA_MODULES:
                 linear = layer.get_submodule(name)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from adapters.models.albert.modeling_albert import (
-    AlbertAttentionWithAdapters,
-    AlbertSdpaAttentionWithAdapters,
-)
+from adapters.models.albert.modeling_albert import AlbertAttentionWithAdapters
 from torch import nn
 from transformers.models.albert.modeling_albert import AlbertAttention, AlbertSdpaAttention
 from transformers.models.bert.modeling_bert import BertSdpaSelfAttention, BertSelfAttention
 
+from adapterkit.backbones.adapter_layers import StepSdpaAttention
+
 _WRITTEN_OUT = {
-    AlbertSdpaAttentionWithAdapters: AlbertAttentionWithAdapters,
+    StepSdpaAttention: AlbertAttentionWithAdapters,
     AlbertSdpaAttention: AlbertAttention,
     BertSdpaSelfAttention: BertSelfAttention,
 }
@@ -20,9 +19,8 @@ _WRITTEN_OUT = {
 def use_written_out_attention(model: nn.Module) -> None:
     """Let a BERT or a recursive model compute its attention maps, which SDPA never holds.
 
-    Asked for maps, AdapterHub's SDPA layer (adapters 1.3.0) falls back to ALBERT's own attention,
-    which leaves out the adapters there without a word: the states would be wrong. The written-out
-    layer has the adapters, the same parameters, and computes the same.
+    The written-out layers have the same parameters and compute the same; asked for maps, SDPA
+    layers would call them anyway, and warn of it each time.
 
     Args:
         model: Changed in place; its parameters, and what it computes, are not.

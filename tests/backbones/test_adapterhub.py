@@ -219,3 +219,32 @@ class TestModelsOfOneConfiguration:
         linears = [m for m in model.modules() if isinstance(m, StepLoRALinear)]
         assert held == {id(m.model_config) for m in linears} == {id(model.albert.encoder.config)}
         assert model.config is not config
+
+
+@pytest.mark.parametrize("method", ["double_seq_bn", "lora", "prefix_tuning", "prompt_tuning"])
+@pytest.mark.parametrize("asked", ["maps", "head mask"])
+def test_sdpa_keeps_adapters_when_attention_is_written_out(asked: str, method: str) -> None:
+    model = random_model()
+    model.add_adapter("task", config=method)
+    _randomised(model)
+    # AdapterHub leaves prompts out of stacks.
+    stack = "task" if method == "prompt_tuning" else adapters.composition.Stack(LAYERWISE, "task")
+    without = output(model)
+    model.set_active_adapters(stack)
+    wanted = output(model)
+    assert wanted.shape != without.shape or not torch.allclose(wanted, without, atol=1e-3)
+    config = model.config
+    with torch.no_grad():
+        if asked == "maps":
+            found = model(**batch(), output_attentions=True)
+            assert len(found.attentions) == config.num_hidden_layers
+            assert torch.allclose(found.attentions[0].sum(-1), torch.ones(()), atol=1e-5)
+        else:
+            heads = torch.ones(config.num_hidden_layers, config.num_attention_heads)
+            found = model(**batch(), head_mask=heads)
+    kept = batch()["attention_mask"].bool()
+    kept = torch.nn.functional.pad(kept, (wanted.shape[1] - kept.shape[1], 0), value=True)
+    if method == "prompt_tuning":
+        # In AdapterHub's SDPA attention, prompts see padding; in the written-out one they do not.
+        kept[1] = False
+    assert torch.allclose(found.last_hidden_state[kept], wanted[kept], atol=1e-5)
