@@ -69,7 +69,7 @@ class ProgressBars:
             return
         self._bars.advance(self._current, units)
         if measures:
-            text = " ".join(f"{name} {value:.4g}" for name, value in measures.items())
+            text = " ".join(f"{name} {_short(value)}" for name, value in measures.items())
             self._bars.update(self._current, measures=text)
 
     def say(self, message: str) -> None:
@@ -83,3 +83,8 @@ class ProgressBars:
         done = task.total if task.total is not None else task.completed
         self._bars.update(self._current, total=done, completed=done)
         self._bars.stop_task(self._current)
+
+
+def _short(value: float) -> str:
+    """Four digits of a small number, all of a large one."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

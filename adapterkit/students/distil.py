@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
 
 from adapterkit.backbones.saving import CARD_FILE, save_backbone
 from adapterkit.runs.atomic import remove_leftovers
@@ -35,6 +33,7 @@ from adapterkit.students.folder import (
 from adapterkit.students.inputs import Inputs, open_inputs
 from adapterkit.students.loop import Loop, memory_errors
 from adapterkit.students.measuring import measure_throughput
+from adapterkit.students.processes import is_first, of_first
 from adapterkit.students.recipe import Recipe
 from adapterkit.students.session import Session, begin
 from adapterkit.students.state import LoopState
@@ -83,8 +82,10 @@ def distil(
         UserError: The folder is taken, the recipe cannot be followed, or memory does not suffice.
         Interrupted: Ctrl-C or SIGTERM; `resume_distillation` goes on from there.
     """
-    first = _is_first()
-    directory = RunDirectory(Path(_agreed(new_folder(output, recipe.name).path if first else None)))
+    first = is_first()
+    directory = RunDirectory(
+        Path(of_first(str(new_folder(output, recipe.name).path) if first else None))
+    )
     # Held before anything is loaded, so that two runs do not find one folder empty.
     with kept_once_begun(directory), hold(directory.path) if first else nullcontext():
         inputs = open_inputs(recipe, progress or Silence())
@@ -114,7 +115,7 @@ def resume_distillation(
         Interrupted: As in `distil`.
     """
     directory, progress = RunDirectory(output), progress or Silence()
-    first = _is_first()
+    first = is_first()
     if is_finished(directory):
         progress.say(f"{output} is finished already")
         if first and directory.state_path.exists():
@@ -197,14 +198,3 @@ def _write(
         save_backbone(student, tokenizer, folder, card=card, dtype=torch.float16)
 
     publish(directory, write)
-
-
-def _is_first() -> bool:
-    return bool(PartialState().is_main_process)
-
-
-def _agreed(path: Path | None) -> str:
-    """The first process's path, in every process."""
-    paths = [str(path)]
-    broadcast_object_list(paths)
-    return paths[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,16 +19,10 @@ from adapterkit.students.corpus import Corpus, open_corpus
 from adapterkit.students.layer_map import resolve_layers
 from adapterkit.students.objective import Weights, check_weights
 from adapterkit.students.probe import Probe, open_probe
+from adapterkit.students.processes import on_processor
 from adapterkit.students.recipe import Recipe, Training
 from adapterkit.students.teacher import Teacher, load_teacher
 from adapterkit.students.teacher_training import with_head
-
-_ATTENTION_LOGGERS = (
-    "adapters.models.albert.modeling_albert",
-    "adapters.models.bert.modeling_bert",
-    "transformers.models.albert.modeling_albert",
-    "transformers.models.bert.modeling_bert",
-)
 
 
 @dataclass(frozen=True)
@@ -77,7 +70,6 @@ def open_inputs(recipe: Recipe, progress: Progress) -> Inputs:
     layers = resolve_layers(recipe.layers, recipe.student.steps or teacher.layers, teacher.layers)
     weights = Weights(**recipe.objective.model_dump())
     check_weights(weights, teacher, recipe.student.attention_heads or teacher.heads)
-    _hush_attention()
     _check_window(recipe, teacher)
     probe = None
     if recipe.evaluation.probe is not None:
@@ -100,7 +92,8 @@ def _accelerator(training: Training) -> Accelerator:
     if AcceleratorState._shared_state:
         # One left by other work in this process; its precision would be ours.
         AcceleratorState._reset_state()
-    return Accelerator(mixed_precision={"bfloat16": "bf16", "float32": "no"}[precision])
+    mixed = {"bfloat16": "bf16", "float32": "no"}[precision]
+    return Accelerator(cpu=on_processor(), mixed_precision=mixed)
 
 
 def _open_corpus(recipe: Recipe, teacher: Teacher, progress: Progress) -> Corpus:
@@ -120,18 +113,6 @@ def _open_corpus(recipe: Recipe, teacher: Teacher, progress: Progress) -> Corpus
         seed=recipe.training.seed,
         report=report,
     )
-
-
-def _hush_attention() -> None:
-    """Keep from the log that attention maps are computed without SDPA: they are asked for."""
-    for name in _ATTENTION_LOGGERS:
-        logger = logging.getLogger(name)
-        if _tells_more not in logger.filters:
-            logger.addFilter(_tells_more)
-
-
-def _tells_more(record: logging.LogRecord) -> bool:
-    return "output_attentions=True" not in str(record.msg)
 
 
 def _sha256(module: nn.Module) -> str:

@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from adapterkit.runs.progress import Progress
+from adapterkit.students.attention import use_written_out_attention
 from adapterkit.students.batching import batches
 from adapterkit.students.corpus import Corpus
 from adapterkit.students.inputs import Inputs
@@ -163,6 +164,9 @@ def begin(inputs: Inputs, teacher: Teacher, progress: Progress) -> Session:
             module.cpu()
     student = start_student(recipe.student, teacher, training.seed, inputs.layers)
     explained = fit_projection(student, teacher.encoder, _text_to_fit(corpus, training))
+    if inputs.weights.attention > 0:
+        for model in (student, teacher.encoder):
+            use_written_out_attention(model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(training.seed)
         plain = Learner(student, teacher, inputs.weights, inputs.layers).to(accelerator.device)

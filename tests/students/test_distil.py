@@ -281,6 +281,23 @@ def test_recipes_that_the_teacher_cannot_serve_leave_nothing(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
+def test_two_processes_share_a_distillation(values: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "shared"
+    file = tmp_path / "recipe.json.yaml"
+    file.write_text(_recipe(values).model_dump_json(), encoding="utf-8")
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command = ["-m", "adapterkit", "distill", str(file), "--output", str(path), "--json"]
+    ended = subprocess.run(
+        [sys.executable, *launcher, *command], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    card = json.loads(ended.stdout)
+    assert card["throughput"]["processes"] == 2
+    assert card["tokens_seen"] / card["updates"] > 128
+    assert load_backbone(path).fingerprint == card["fingerprint"]
+
+
 def test_the_log_tells_the_speed_and_every_term(whole: Distilled) -> None:
     records = [
         json.loads(line) for line in (whole.path / "log.jsonl").read_text("utf-8").splitlines()
