@@ -52,9 +52,8 @@ def export_albert(backbone: Backbone, path: str | Path) -> tuple[str, ...]:
     """Write `backbone` as an ALBERT with one layer group per recursion step.
 
     Stock ALBERT cannot share parameters between groups, so every step's block is written in full.
-    Low-rank updates of
-    single steps are merged into them. The layer-wise adapter is written beside it as an AdapterHub
-    folder.
+    Low-rank updates of single steps are merged into them. The layer-wise adapter is written beside
+    it as an AdapterHub folder.
 
     Args:
         backbone: The backbone.

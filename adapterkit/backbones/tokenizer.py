@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import transformers
 
 from adapterkit.backbones.safety import read_json
 from adapterkit.runs.atomic import write_json
+from adapterkit.runs.disk import disk_errors
 from adapterkit.runs.errors import UserError
 
 CONFIG_FILE = "tokenizer_config.json"
@@ -47,26 +47,16 @@ def load_tokenizer(directory: Path, vocab_size: int) -> Any:
             allowed, or do not fit the backbone.
     """
     class_name, options = _class_of(directory)
-    try:
-        # transformers is shown the allowed files only: it would read config.json as well.
-        with tempfile.TemporaryDirectory() as copied:
-            for name in _present(directory):
-                shutil.copyfile(directory / name, Path(copied, name))
-            # Where no file names the class transformers guesses it from the letters of the path.
-            config = _tokenizer_config(directory)
-            config["tokenizer_class"] = config.get("tokenizer_class") or class_name
-            write_json(Path(copied, CONFIG_FILE), config)
+    # transformers is shown the allowed files only: it would read config.json as well.
+    with tempfile.TemporaryDirectory() as copied:
+        _copy_allowed(directory, Path(copied), class_name)
+        try:
             tokenizer = getattr(transformers, class_name).from_pretrained(
                 copied, local_files_only=True, trust_remote_code=False, **options
             )
-    # The tokenizers library raises bare Exception for files it cannot parse.
-    except Exception as error:
-        raise UserError(
-            "The tokenizer files cannot be read.",
-            where=str(directory),
-            found=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
-            allowed=TOKENIZER_FILES,
-        ) from error
+        # The tokenizers library raises bare Exception for files it cannot parse.
+        except Exception as error:
+            raise _unreadable(directory, error) from error
     tokenizer.name_or_path = str(directory)
     _check_special_tokens(tokenizer, directory)
     highest = max(tokenizer.get_vocab().values(), default=-1)
@@ -78,6 +68,29 @@ def load_tokenizer(directory: Path, vocab_size: int) -> Any:
             allowed=f"token ids below vocab_size, {vocab_size}",
         )
     return tokenizer
+
+
+def _copy_allowed(directory: Path, target: Path, class_name: str) -> None:
+    try:
+        contents = {name: (directory / name).read_bytes() for name in _present(directory)}
+        config = _tokenizer_config(directory)
+    except (OSError, ValueError) as error:
+        raise _unreadable(directory, error) from error
+    # Where no file names the class transformers guesses it from the letters of the path.
+    config["tokenizer_class"] = config.get("tokenizer_class") or class_name
+    with disk_errors(target):
+        for name, content in contents.items():
+            (target / name).write_bytes(content)
+        write_json(target / CONFIG_FILE, config)
+
+
+def _unreadable(directory: Path, error: Exception) -> UserError:
+    return UserError(
+        "The tokenizer files cannot be read.",
+        where=str(directory),
+        found=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+        allowed=TOKENIZER_FILES,
+    )
 
 
 def _present(directory: Path) -> list[str]:

@@ -6,13 +6,14 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from adapterkit.runs.errors import UserError, nearest
 from adapterkit.students.recipe import Recipe
+from adapterkit.tasks.model_keys import keys_at, model_in
 from adapterkit.tasks.yaml_files import Location, read_yaml
 
 _FOLDER = Path(__file__).resolve().parent / "recipes"
@@ -175,7 +176,7 @@ def _in_file(location: Location) -> Location:
             continue
         kept.append(step)
         field = model.model_fields.get(str(step)) if model else None
-        model = _model_in(field.annotation) if field else None
+        model = model_in(field.annotation) if field else None
     return tuple(kept)
 
 
@@ -183,7 +184,7 @@ def _describe(problem: Any) -> tuple[str, str | None, str | None]:
     location = _in_file(tuple(problem["loc"]))
     key = ".".join(map(str, location))
     if problem["type"] == "extra_forbidden":
-        keys = _keys_at(location[:-1])
+        keys = keys_at(Recipe, location[:-1])
         close = nearest(str(location[-1]), keys)
         return f"unknown key {key}", ", ".join(keys), f"did you mean {close}?" if close else None
     if problem["type"] == "missing":
@@ -203,18 +204,3 @@ def _where(location: Location, lines: Mapping[Location, int], path: Path) -> str
             if at in lines:
                 return f"{path}, line {lines[at]}"
     return str(path)
-
-
-def _keys_at(location: Location) -> list[str]:
-    model: type[BaseModel] = Recipe
-    for step in location:
-        field = model.model_fields.get(str(step))
-        model = (_model_in(field.annotation) if field else None) or model
-    return list(model.model_fields)
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    found = (_model_in(argument) for argument in get_args(annotation))
-    return next((model for model in found if model), None)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from adapterkit.runs.errors import UserError, nearest
 from adapterkit.tasks.config import TaskConfig
+from adapterkit.tasks.model_keys import keys_at
 from adapterkit.tasks.yaml_files import Location, read_yaml
 
 # What pydantic says in Python's words.
@@ -111,7 +112,7 @@ def _describe(
     place = _place(location, problem["msg"], lines)
     key = ".".join(str(part) for part in location if part != "[key]")
     if problem["type"] == "extra_forbidden":
-        keys = _keys_at(TaskConfig, location[:-1])
+        keys = keys_at(TaskConfig, location[:-1])
         close = nearest(str(location[-1]), keys)
         hint = f"did you mean {close}?" if close else None
         return place, f"unknown key {key}", ", ".join(keys), hint
@@ -140,20 +141,3 @@ def _place(location: Location, message: str, lines: Mapping[Location, int]) -> s
         if named:
             return f"line {lines[max(named, key=len)]}"
     return "line 1"
-
-
-def _keys_at(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:
-    """Return the keys allowed at a place in the configuration."""
-    current = model
-    for step in location:
-        field = current.model_fields.get(str(step))
-        inner = _model_in(field.annotation) if field else None
-        current = inner or current
-    return list(current.model_fields)
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    found = (_model_in(argument) for argument in get_args(annotation))
-    return next((model for model in found if model), None)

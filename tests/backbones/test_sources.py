@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import time
 from pathlib import Path
@@ -135,3 +136,15 @@ def test_bundled_missing_from_the_installation(
 ) -> None:
     monkeypatch.setattr(sources, "bundled_folder", lambda: tmp_path / "bundled")
     assert "lacks the bundled backbone" in message_of("bundled")
+
+
+def test_a_full_disk_is_not_blamed_on_the_tokenizer(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from adapterkit.backbones import tokenizer
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tokenizer, "write_json", full)
+    assert "no space left" in message_of(saved)
