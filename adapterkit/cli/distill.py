@@ -159,8 +159,9 @@ def _print_summary(distilled: Distilled) -> None:
         facts.append(("cosine to the teacher", "  ".join(f"{value:.3f}" for value in cosines)))
     if scores.get("perplexity") is not None:
         facts.append(("held-out perplexity", f"{scores['perplexity']:.2f}"))
-    if scores.get("probe_f1") is not None:
-        facts.append(("probe F1 (dev)", f"{scores['probe_f1']:.4f}"))
+    for name, score in scores.get("probes", {}).items():
+        source = "dev of the sample" if scores["probe_data"][name] == "sample" else "dev"
+        facts.append((f"probe {name} ({source})", f"{score:.4f}"))
     words.print_facts([*facts, ("folder", str(distilled.path))])
     folder = shlex.quote(str(distilled.path))
     typer.echo("\nWhat to type next:")

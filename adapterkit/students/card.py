@@ -41,6 +41,7 @@ def make_card(
     """
     written = recipe.as_dict()
     written["corpus"]["files"] = [Path(file).name for file in recipe.corpus.files]
+    written["evaluation"]["probe"] = [Path(task).name for task in recipe.evaluation.probe]
     written["teacher"] = teacher["id"]
     # A tied block is one Parameter object, which `parameters` yields once.
     parameters = sum(parameter.numel() for parameter in student.parameters())

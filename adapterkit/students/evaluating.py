@@ -14,7 +14,7 @@ from adapterkit.students.batching import held_out_batches
 from adapterkit.students.masking import IGNORED, generator_of, mask
 from adapterkit.students.objective import Weights, cosine_distances, read
 from adapterkit.students.packing import Batch
-from adapterkit.students.probe import probe_f1
+from adapterkit.students.probing import probe_scores
 from adapterkit.students.session import Session
 
 HELD_OUT_TOKENS = 65_536
@@ -30,8 +30,9 @@ def evaluate(session: Session) -> dict[str, Any]:
         ``cosines``: mean cosine of each step's states to those of its teacher layer, through the
         projection where there is one, and ``embedding_cosine`` the same at the embedding output;
         ``perplexity``: of held-out text masked like the training text, if the objective has the
-        masked-LM term; ``probe_f1``: see `probe.probe_f1`, if the recipe names a task. What there
-        is no held-out text for is left out.
+        masked-LM term; ``probes``: a score for each task that the recipe names, see
+        `probing.probe_scores`, and ``probe_data``: what kind of place the data of each are from.
+        What there is no held-out text for is left out.
     """
     found: dict[str, Any] = {}
     with torch.no_grad(), session.accelerator.autocast():
@@ -41,8 +42,9 @@ def evaluate(session: Session) -> dict[str, Any]:
             if session.plain.weights.masked_lm > 0:
                 found["perplexity"] = _perplexity(session)
         if session.probe is not None:
-            found["probe_f1"] = round(probe_f1(session.probe, _reader(session)), 4)
-            found["probe_data"] = session.probe.source
+            scores = probe_scores(session.probe, _reader(session))
+            found["probes"] = {name: round(value, 4) for name, value in scores.items()}
+            found["probe_data"] = {read.task.name: read.source for read in session.probe.tasks}
     return found
 
 
@@ -53,9 +55,17 @@ def said(measures: Mapping[str, Any]) -> str:
         parts.append("cosines " + " ".join(f"{value:.3f}" for value in measures["cosines"]))
     if "perplexity" in measures:
         parts.append(f"perplexity {measures['perplexity']:.2f}")
-    if "probe_f1" in measures:
-        parts.append(f"probe F1 {measures['probe_f1']:.4f}")
+    if "probes" in measures:
+        parts.append(f"probes {_probes_said(measures)}")
     return "  ".join(parts)
+
+
+def _probes_said(measures: Mapping[str, Any]) -> str:
+    """The score of each probe; that of a bundled sample is marked, it is none on a corpus."""
+    return "  ".join(
+        f"{name} {value:.4f}" + (" (sample)" if measures["probe_data"][name] == "sample" else "")
+        for name, value in measures["probes"].items()
+    )
 
 
 def _cosines(session: Session) -> list[float]:

@@ -72,7 +72,7 @@ def open_inputs(recipe: Recipe, progress: Progress) -> Inputs:
     check_weights(weights, teacher, recipe.student.attention_heads or teacher.heads)
     _check_window(recipe, teacher)
     probe = None
-    if recipe.evaluation.probe is not None:
+    if recipe.evaluation.probe:
         probe = open_probe(recipe.evaluation.probe, teacher.tokenizer, recipe.corpus.window)
     with accelerator.main_process_first():
         corpus = _open_corpus(recipe, teacher, progress)

@@ -138,8 +138,20 @@ class Evaluation(_Section):
 
     every_tokens: Count | None = None
     """Word pieces between evaluations; null: ten of them, evenly spread."""
-    probe: str | None = None
-    """Task whose train and dev splits the frozen states are probed on."""
+    probe: tuple[str, ...] = ()
+    """Tasks, or one, whose train and dev splits the frozen states are probed on."""
+
+    @field_validator("probe", mode="before")
+    @classmethod
+    def _accept_one_task(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else () if value is None else value
+
+    @field_validator("probe")
+    @classmethod
+    def _tasks_are_distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if repeated := sorted({name for name in value if value.count(name) > 1}):
+            raise ValueError(f"named twice: {', '.join(repeated)}")
+        return value
 
 
 class Recipe(_Section):

@@ -64,6 +64,21 @@ def test_a_recipe_becomes_a_backbone(cli, recipe, tmp_path):
     )
 
 
+def test_probes_are_told_by_task(cli, recipe, tmp_path, monkeypatch):
+    monkeypatch.delenv("ADAPTERKIT_DATA", raising=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    asked = ("--set", "evaluation.probe=[ncbi_disease, hoc]", "--tokens", 300)
+    done = cli("distill", recipe, *asked, "--output", tmp_path / "probed")
+    assert done.status == 0, done.stderr
+    probes = json.loads((tmp_path / "probed/card.json").read_text())["scores"]["probes"]
+    for name in ("ncbi_disease", "hoc"):
+        assert f"probe {name} (dev of the sample)" in done.stdout
+        assert f"{name} {probes[name]:.4f} (sample)" in done.stderr
+    done = cli("distill", recipe, "--set", "evaluation.probe=[hoc, hocs]")
+    assert done.status == 2
+    assert "did you mean hoc?" in done.stderr
+
+
 def test_json_is_one_object_that_says_what_the_card_says(cli, recipe, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = cli(

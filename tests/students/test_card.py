@@ -18,6 +18,7 @@ def test_a_card_names_everything_but_the_machine(tmp_path: Path) -> None:
             "teacher": str(tmp_path / "teacher"),
             "corpus": {"files": [str(tmp_path / "text.txt.gz")], "licences": "CC0"},
             "training": {"tokens": 100},
+            "evaluation": {"probe": [str(tmp_path / "mine.yaml"), "hoc"]},
         }
     )
     state = LoopState(4, 120, 2.0, [{"tokens": 120, "cosines": [0.9]}])
@@ -37,6 +38,7 @@ def test_a_card_names_everything_but_the_machine(tmp_path: Path) -> None:
     assert (card["tokens_seen"], card["tokens_per_second"], card["parameters"]) == (120, 60.0, 12)
     assert card["scores"] == {"tokens": 120, "cosines": [0.9]}
     assert card["recipe"]["corpus"]["files"] == ["text.txt.gz"]
+    assert card["recipe"]["evaluation"]["probe"] == ["mine.yaml", "hoc"]
     assert {"versions", "hardware", "throughput", "curve"} <= set(card)
 
 

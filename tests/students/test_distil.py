@@ -255,12 +255,32 @@ def test_a_diverging_distillation_is_ended(values: dict[str, Any], tmp_path: Pat
         distil(_recipe(values, learning_rate=1e30), tmp_path / "run")
 
 
+def test_every_evaluation_probes_the_tasks_that_are_named(
+    values: dict[str, Any], tmp_path: Path, entities: Path, labels: Path
+) -> None:
+    values["evaluation"] = {"every_tokens": 1000, "probe": [str(entities), str(labels)]}
+    recorder, path = Recorder(), tmp_path / "run"
+    card = distil(_recipe(values), path, progress=recorder).card
+    assert len(card["curve"]) == 2
+    for measures in card["curve"]:
+        assert list(measures["probes"]) == ["entities", "labels"]
+        assert all(0 < value <= 1 for value in measures["probes"].values())
+        assert measures["probe_data"] == {"entities": "dir", "labels": "dir"}
+    assert card["scores"] == card["curve"][-1]
+    logged = [json.loads(line) for line in (path / "log.jsonl").read_text("utf-8").splitlines()]
+    evaluations = [record for record in logged if record.get("event") == "evaluation"]
+    assert [record["probes"] for record in evaluations] == [m["probes"] for m in card["curve"]]
+    last = card["scores"]["probes"]
+    said = f"probes entities {last['entities']:.4f}  labels {last['labels']:.4f}"
+    assert any(message.endswith(said) for message in recorder.said)
+
+
 @pytest.mark.parametrize(
     ("section", "change", "expected"),
     [
         ("objective", {"output": 5}, "objective.output"),
         ("corpus", {"window": 4096}, "corpus.window"),
-        ("evaluation", {"probe": "hoc"}, "evaluation.probe"),
+        ("evaluation", {"probe": ["bc5cdr", "hok"]}, "did you mean hoc?"),
         ("layers", [1, 2, 9], "layers, recursion step 2"),
         ("student", {"steps": 2, "start": "layer:7"}, "7"),
     ],

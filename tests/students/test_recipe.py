@@ -48,6 +48,18 @@ def test_a_recipe_reads_back_as_it_was_written(tmp_path: Path) -> None:
     assert recipe.student.relaxed.own == ()
 
 
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [("bc5cdr", ("bc5cdr",)), ("[bc5cdr, hoc]", ("bc5cdr", "hoc")), ("null", ()), ("[]", ())],
+)
+def test_one_task_or_several_are_probed_on(
+    tmp_path: Path, written: str, expected: tuple[str, ...]
+) -> None:
+    recipe = load_recipe(_write(tmp_path, f"{_SHORT}evaluation: {{probe: {written}}}\n"))
+    assert recipe.evaluation.probe == expected
+    assert Recipe.model_validate(recipe.as_dict()) == recipe
+
+
 @pytest.mark.parametrize("name", recipe_names())
 def test_shipped_recipes_are_valid(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -75,6 +87,8 @@ def test_an_unknown_key_is_told_by_line_with_the_nearest_name(tmp_path: Path) ->
         ("objective: {hidden: -1}\n", "objective.hidden: -1"),
         ("objective: {masked_lm: 0, attention: 0, hidden: 0, output: 0}\n", "nothing would be"),
         ("layers: 3\n", "a list, such as"),
+        ("evaluation: {probe: 0}\n", "evaluation.probe: 0"),
+        ("evaluation: {probe: [hoc, hoc]}\n", "evaluation.probe: named twice: hoc"),
         ("teacher: 7\n", "teacher: 7"),
         ("training: {tokens: 5}\n", "given twice"),
         ("name: a/b\n", "letters, digits"),
