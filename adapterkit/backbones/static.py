@@ -52,6 +52,8 @@ def load_static(path: str | Path, *, attn_implementation: str = "sdpa") -> Any:
         held = model.albert.state_dict()
         assign(model.albert, {name: tensor for name, tensor in base.items() if name in held})
         assign(model, as_float32(head, read_safetensors(head)))
+        # A model made without initial weights has not tied its decoder to its embedding table.
+        model.tie_weights()
         adapters.init(model)
         if found := read_all_pretrained(directory, config):
             add_pretrained(model, found)
