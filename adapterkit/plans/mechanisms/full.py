@@ -1,4 +1,4 @@
-"""The block's weights learn, in one copy for all steps that are `full`."""
+"""The block's weights learn; steps that are `full` go on sharing what they shared."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 
 
 class FullMechanism(Mechanism):
-    """One block that the `full` steps share, apart from the frozen ones.
+    """Where the `full` steps share a block, one copy for them, apart from the frozen ones.
 
-    At every step it is the paper's full fine-tuning: the block stays shared, and embeddings,
-    embedding projection and layer-wise adapters learn too.
+    Steps that have blocks of their own, as a BERT's layers do, keep them. At every step it is the
+    paper's full fine-tuning: what is shared stays shared, and embeddings, embedding projection and
+    layer-wise adapters learn too.
     """
 
     name = "full"
-    summary = "the block's weights, one copy for these steps"
+    summary = "the block's weights; what these steps share stays shared"
     kind = "full"
 
     def own_blocks(self, steps: Sequence[int], total: int) -> list[list[int]]:
