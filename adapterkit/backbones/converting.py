@@ -1,9 +1,8 @@
-"""Turning a published MiniALBERT or ALBERT checkpoint into a recursive backbone, in memory."""
+"""Turning a published checkpoint into a recursive backbone, in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,12 @@ from transformers import AlbertConfig
 from adapterkit.backbones.canonical import STEP_PREFIX, canonical_shapes
 from adapterkit.backbones.checkpoint_files import find_weights, read_weights
 from adapterkit.backbones.config import RecursiveConfig
+from adapterkit.backbones.converted import Converted
+from adapterkit.backbones.converting_bert import convert_bert
 from adapterkit.backbones.foreign_adapters import Adapters, convert_adapters
-from adapterkit.backbones.foreign_heads import Head, convert_head
+from adapterkit.backbones.foreign_heads import convert_head
 from adapterkit.backbones.layerwise import LAYERWISE
-from adapterkit.backbones.layouts import is_minialbert, new_names
-from adapterkit.backbones.pretrained import Pretrained
+from adapterkit.backbones.layouts import is_bert, is_minialbert, new_names
 from adapterkit.backbones.pretrained_files import read_all_pretrained
 from adapterkit.backbones.safety import read_config
 from adapterkit.backbones.saving import CONFIG_FILE
@@ -33,28 +33,9 @@ _NOT_RECURSIVE = (
     "inner_group_num",
     "use_adapter",
     "reduction_factor",
+    "is_decoder",
+    "add_cross_attention",
 )
-
-
-@dataclass(frozen=True)
-class Converted:
-    """A checkpoint as a recursive backbone.
-
-    Attributes:
-        config: The backbone's configuration.
-        tensors: Canonical tensors, float32.
-        pretrained: Size and tensors of the adapters of the backbone, by name.
-        head: The checkpoint's head, if it has one that can be kept.
-        weights: The file read.
-        notes: What was left out or decided, in words.
-    """
-
-    config: RecursiveConfig
-    tensors: dict[str, torch.Tensor]
-    pretrained: dict[str, Pretrained]
-    head: Head | None
-    weights: Path
-    notes: tuple[str, ...]
 
 
 def convert(directory: Path, *, drop_auto_map: bool = False) -> Converted:
@@ -71,6 +52,8 @@ def convert(directory: Path, *, drop_auto_map: bool = False) -> Converted:
     values = read_config(path, drop_auto_map=drop_auto_map)
     weights = find_weights(directory)
     raw = read_weights(weights)
+    if is_bert(raw):
+        return convert_bert(values, raw, path, weights)
     mini = is_minialbert(raw)
     names = new_names(raw, weights)
     kept = {new: raw[old] for new, old in names.items() if not (mini and new.startswith("pooler."))}

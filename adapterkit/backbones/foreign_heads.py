@@ -61,7 +61,7 @@ def convert_head(
             found = {name: t for name, t in found.items() if name not in _TIED_DECODER}
         labels: tuple[str, ...] = ()
     else:
-        classifier = _classifier_class(values)
+        classifier = classifier_class(values)
         if classifier is None:
             return None, (
                 "The classification head was left out: `architectures` in config.json does not say "
@@ -95,7 +95,8 @@ def static_class(name: str) -> Any:
     return {cls.__name__: cls for cls in STATIC_HEADS.values()}[name]
 
 
-def _classifier_class(values: Mapping[str, Any]) -> str | None:
+def classifier_class(values: Mapping[str, Any]) -> str | None:
+    """The recursive class of the classification head that ``architectures`` names, if any."""
     for architecture in values.get("architectures") or ():
         for ending, class_name in _CLASSIFIERS.items():
             if str(architecture).endswith(ending):

@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from adapterkit.backbones.bert_tokenizer import check_bert_tokenizer
 from adapterkit.backbones.building import build_model
-from adapterkit.backbones.converting import Converted, convert
+from adapterkit.backbones.converted import Converted
+from adapterkit.backbones.converting import convert
 from adapterkit.backbones.foreign_heads import Head
 from adapterkit.backbones.safety import read_json
 from adapterkit.backbones.saving import CONFIG_FILE, write_files
+from adapterkit.backbones.sharing import sharing
 from adapterkit.backbones.sources import Located, locate
 from adapterkit.backbones.static import HEAD_FILE
 from adapterkit.backbones.tensors import write_safetensors
@@ -22,14 +25,14 @@ from adapterkit.runs.hashing import sha256_file
 def import_checkpoint(
     source: str | Path, destination: str | Path, *, tokenizer: str | Path | None = None
 ) -> tuple[str, ...]:
-    """Write a published MiniALBERT or ALBERT checkpoint as a backbone folder.
+    """Write a published MiniALBERT, ALBERT or BERT checkpoint as a backbone folder.
 
     Base, masked-LM, token and sequence classification checkpoints are read, as safetensors or as a
     pickle (without running code of the checkpoint's). A head is kept beside the backbone; see
     `static.load_static`.
 
     Args:
-        source: A folder or a hub id.
+        source: ``"minilm-l6"``, a folder or a hub id.
         destination: A folder that does not exist yet, or is empty. It appears whole or not at all.
         tokenizer: A folder with tokenizer files, where `source` has none.
 
@@ -49,9 +52,10 @@ def import_checkpoint(
         )
     converted = convert(located.path, drop_auto_map=True)
     notes = (*_auto_map_note(located.path), *converted.notes)
-    words = load_tokenizer(
-        located.path if tokenizer is None else Path(tokenizer), converted.config.vocab_size
-    )
+    folder = located.path if tokenizer is None else Path(tokenizer)
+    words = load_tokenizer(folder, converted.config.vocab_size)
+    if converted.bert:
+        check_bert_tokenizer(words, converted.config, folder, "backbone")
     notes += _size_note(words, converted)
     model = build_model(converted.config, converted.tensors, converted.pretrained)
     with atomic_directory(destination) as directory:
@@ -71,6 +75,7 @@ def _card(located: Located, converted: Converted, notes: tuple[str, ...]) -> dic
             "file": converted.weights.name,
             "sha256": sha256_file(converted.weights),
         },
+        "shared": sharing(converted.config),
         "notes": list(notes),
     }
 

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
+from adapterkit.backbones.bert_tokenizer import check_bert_tokenizer
 from adapterkit.backbones.building import build_model, make_config
 from adapterkit.backbones.bundled_folder import BUNDLED
 from adapterkit.backbones.canonical import canonical_shapes
 from adapterkit.backbones.config import RecursiveConfig
+from adapterkit.backbones.converted import Converted
 from adapterkit.backbones.converting import convert
 from adapterkit.backbones.fingerprint import fingerprint
 from adapterkit.backbones.layerwise import LAYERWISE
@@ -75,19 +77,24 @@ def load_backbone(source: str | Path = BUNDLED, *, attn_implementation: str = "s
     """Load a backbone.
 
     Args:
-        source: ``"bundled"``; a folder: one that `save_backbone` or `import_checkpoint` wrote, a
-            published MiniALBERT checkpoint, or a plain ALBERT; or the hub id of such a folder.
+        source: ``"bundled"``; ``"minilm-l6"``; a folder: one that `save_backbone` or
+            `import_checkpoint` wrote, a published MiniALBERT checkpoint, a plain ALBERT, or a BERT;
+            or the hub id of such a folder.
         attn_implementation: ``"sdpa"`` or ``"eager"`` (needed for attention maps).
 
     Raises:
         UserError: There is no such backbone, or it is damaged, foreign or unsafe.
     """
     located = locate(source)
-    model = load_model(located.path, attn_implementation)
+    foreign = _foreign(located.path)
+    model = _build(located.path, foreign, attn_implementation)
+    tokenizer = load_tokenizer(located.path, model.config.vocab_size)
+    if foreign is not None and foreign.bert:
+        check_bert_tokenizer(tokenizer, model.config, located.path, "backbone")
     return Backbone(
         id=located.id,
         model=model,
-        tokenizer=load_tokenizer(located.path, model.config.vocab_size),
+        tokenizer=tokenizer,
         fingerprint=_verified_fingerprint(model, located.path),
         path=located.path,
     )
@@ -99,10 +106,21 @@ def load_model(directory: Path, attn_implementation: str = "sdpa") -> RecursiveA
     Raises:
         UserError: The folder is damaged, foreign or unsafe.
     """
+    return _build(directory, _foreign(directory), attn_implementation)
+
+
+def _foreign(directory: Path) -> Converted | None:
+    """The checkpoint in a folder that is no backbone folder."""
+    kind = read_json(directory / CONFIG_FILE).get("model_type")
+    return None if kind == RecursiveConfig.model_type else convert(directory)
+
+
+def _build(
+    directory: Path, foreign: Converted | None, attn_implementation: str
+) -> RecursiveAdapterModel:
+    if foreign is not None:
+        return build_model(foreign.config, foreign.tensors, foreign.pretrained, attn_implementation)
     path = directory / CONFIG_FILE
-    if read_json(path).get("model_type") != RecursiveConfig.model_type:
-        found = convert(directory)
-        return build_model(found.config, found.tensors, found.pretrained, attn_implementation)
     config = make_config(read_config(path), path)
     weights = directory / WEIGHTS_FILE
     check_shapes(weights, canonical_shapes(config))

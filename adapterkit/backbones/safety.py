@@ -47,6 +47,8 @@ _CHOICES: dict[str, tuple[object, ...]] = {
     "embedding_projection": (True, False),
     "use_pooler": (True, False),
     "use_adapter": (True, False),
+    "is_decoder": (False,),
+    "add_cross_attention": (False,),
 }
 _OPTIONAL = ("embedding_adapter_size", "classifier_dropout_prob", "reduction_factor")
 _TOKEN_IDS = ("pad_token_id", "bos_token_id", "eos_token_id")
@@ -71,6 +73,16 @@ _IGNORED = (
     "gap_size",
     "layers_to_keep",
     "num_labels",
+    "_num_labels",
+    "chunk_size_feed_forward",
+    "directionality",
+    "output_attentions",
+    "output_hidden_states",
+    "pooler_fc_size",
+    "pooler_num_attention_heads",
+    "pooler_num_fc_layers",
+    "pooler_size_per_head",
+    "pooler_type",
 )
 _ALBERT = (
     "vocab_size",
@@ -108,7 +120,8 @@ _MINIALBERT = (*_ALBERT, "use_adapter", "reduction_factor")
 ALLOWED_KEYS: dict[str, tuple[str, ...]] = {
     "recursive_albert": _RECURSIVE,
     "albert": _MINIALBERT,
-    "bert": _MINIALBERT,
+    # nlpie's configurations say bert, too.
+    "bert": (*_MINIALBERT, "is_decoder", "add_cross_attention"),
     "MiniAlbert": (*_MINIALBERT, "num_groups"),
 }
 """For each ``model_type`` that can be read: the keys that describe the model."""

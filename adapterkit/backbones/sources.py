@@ -1,4 +1,4 @@
-"""Where a backbone is: bundled, in a folder, or on the Hugging Face Hub."""
+"""Where a backbone is: bundled, in a folder, in a package, or on the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from adapterkit.backbones.bundled_folder import BUNDLED, bundled_folder
 from adapterkit.backbones.hub import PUBLISHED, fetch
+from adapterkit.backbones.packaged import MINILM, minilm_folder
 from adapterkit.runs.errors import UserError, nearest
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -30,13 +31,15 @@ def locate(source: str | Path) -> Located:
     """Find the folder of a backbone, fetching it if it is on the hub.
 
     Args:
-        source: ``"bundled"``, a folder, or a hub id (``owner/name``).
+        source: ``"bundled"``, ``"minilm-l6"``, a folder, or a hub id (``owner/name``).
 
     Raises:
         UserError: There is no such backbone, or it cannot be fetched.
     """
     if source == BUNDLED:
         return Located(BUNDLED, _bundled())
+    if source == MINILM:
+        return Located(MINILM, minilm_folder())
     path = Path(source).expanduser()
     if path.is_dir():
         return Located(str(path.resolve()), path.resolve())
@@ -48,12 +51,12 @@ def locate(source: str | Path) -> Located:
         )
     if isinstance(source, str) and _HUB_ID.fullmatch(source):
         return Located(source, fetch(source))
-    beside = [BUNDLED, *PUBLISHED, *_folders_beside(path)]
+    beside = [BUNDLED, MINILM, *PUBLISHED, *_folders_beside(path)]
     meant = nearest(str(source), beside)
     raise UserError(
         "There is no such backbone.",
         found=str(source),
-        allowed="'bundled', a folder, or a hub id (owner/name)",
+        allowed=f"'bundled', {MINILM!r}, a folder, or a hub id (owner/name)",
         hint=f"did you mean {meant!r}?" if meant else None,
     )
 

@@ -20,7 +20,11 @@ Source = Annotated[
     str, typer.Argument(metavar="BACKBONE", help="'bundled', a folder, or a Hugging Face Hub id.")
 ]
 Foreign = Annotated[
-    str, typer.Argument(metavar="SOURCE", help="A MiniALBERT checkpoint: a folder or a hub id.")
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        help="A MiniALBERT, ALBERT or BERT checkpoint: a folder, a hub id, or 'minilm-l6'.",
+    ),
 ]
 Target = Annotated[
     Path, typer.Argument(metavar="DIR", help="The folder to write; it must not exist yet.")
@@ -73,7 +77,7 @@ def import_backbone(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Read a published MiniALBERT checkpoint and write it as a backbone folder."""
+    """Read a MiniALBERT, ALBERT or BERT checkpoint and write it as a backbone folder."""
     from adapterkit.backbones.importing import import_checkpoint
     from adapterkit.backbones.loading import load_backbone
 
@@ -115,10 +119,13 @@ def fingerprint(backbone: Source = "bundled", json: options.Json = False) -> Non
 
 
 def _facts(backbone: Backbone) -> dict[str, Any]:
+    from adapterkit.backbones.sharing import sharing
+
     # A tied block is one Parameter object, which `parameters` yields once.
     return {
         "id": backbone.id,
         "steps": backbone.steps,
+        "shared": sharing(backbone.model.config),
         "hidden_size": backbone.hidden_size,
         "vocabulary": backbone.model.config.vocab_size,
         "parameters": sum(parameter.numel() for parameter in backbone.model.parameters()),

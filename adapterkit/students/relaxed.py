@@ -9,8 +9,8 @@ import torch
 from transformers import BertModel
 
 from adapterkit.backbones.adapter_model import LORA_MODULES, RecursiveAdapterModel
+from adapterkit.backbones.bert_layers import layer_parameter
 from adapterkit.backbones.relaxed import RELAXED, relaxed_config
-from adapterkit.students.bert_layers import layer_parameter
 
 
 @torch.no_grad()

@@ -10,10 +10,10 @@ from torch import nn
 from transformers import BertModel
 
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
+from adapterkit.backbones.bert_layers import layer_parameter
 from adapterkit.backbones.layerwise import LAYERWISE, layerwise_config
 from adapterkit.backbones.pretrained import activate_pretrained
 from adapterkit.backbones.tying import BLOCK_PARAMETERS, MATRICES
-from adapterkit.students.bert_layers import layer_parameter
 from adapterkit.students.embeddings import factorise_embeddings, fit_projection
 from adapterkit.students.layer_map import resolve_layers
 from adapterkit.students.relaxed import add_relaxed

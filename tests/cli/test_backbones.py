@@ -93,3 +93,52 @@ def test_import_of_a_published_checkpoint_without_a_tokenizer(cli, tmp_path):
     assert (done.json["steps"], done.json["layerwise"]) == (shape.steps, shape.adapters)
     assert all(isinstance(note, str) for note in done.json["notes"])
     assert (tmp_path / "target" / "config.json").exists()
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory):
+    """A checkpoint of a plain BERT as transformers writes it."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("bert") / "bert"
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "patient"]
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = BertConfig(
+        vocab_size=len(words), intermediate_size=24, max_position_embeddings=256, **sizes
+    )
+    BertModel(config).save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(words))
+    return folder
+
+
+def test_import_of_a_bert_says_that_its_steps_share_nothing(cli, bert, tmp_path):
+    target = tmp_path / "target"
+    done = cli("backbones", "import", bert, target)
+    assert done.status == 0, done.stderr
+    assert "nothing: every one of the 2 steps has a block of its own" in done.stdout
+    facts = cli("backbones", "show", target, "--json").json
+    block = 4 * (16 * 16 + 16) + 2 * 16 * 24 + 24 + 16 + 4 * 16
+    assert facts["parameters"] == 2 * block + (7 + 256 + 2 + 2) * 16
+    assert facts["shared"].startswith("nothing")
+
+
+def test_layerwise_on_a_bert_is_refused(cli, bert, tmp_path):
+    outcome = cli(
+        "tune", "--task", "bc5cdr", "--data", "sample", "--mode", "layerwise",
+        "--backbone", bert, "--output", tmp_path / "run",
+    )  # fmt: skip
+    assert outcome.status == 2
+    assert "no layer-wise adapters" in outcome.stderr
+
+
+def test_a_bert_whose_tokenizer_does_not_match_is_refused(cli, bert, tmp_path):
+    words = tmp_path / "words"
+    words.mkdir()
+    (words / "vocab.txt").write_text((bert / "vocab.txt").read_text() + "\nfever")
+    outcome = cli("backbones", "import", bert, tmp_path / "target", "--tokenizer", words)
+    assert outcome.status == 2
+    assert "tokenizer does not belong" in outcome.stderr
+    assert str(words) in outcome.stderr
+    assert not (tmp_path / "target").exists()

@@ -7,11 +7,11 @@ import torch
 from transformers import BertModel
 
 from adapterkit.backbones.adapter_model import LORA_MODULES, RecursiveAdapterModel
+from adapterkit.backbones.bert_layers import layer_parameter
 from adapterkit.backbones.layerwise import LAYERWISE
 from adapterkit.backbones.loading import load_backbone
 from adapterkit.backbones.relaxed import RELAXED
 from adapterkit.backbones.saving import save_backbone
-from adapterkit.students.bert_layers import layer_parameter
 from adapterkit.students.relaxed import truncated_svd
 from adapterkit.students.start import Start, build_student
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
+from adapterkit.backbones.bert_layers import layer_parameter
 from adapterkit.backbones.fingerprint import fingerprint
 from adapterkit.backbones.layerwise import LAYERWISE
 from adapterkit.backbones.tying import BLOCK_PARAMETERS, MATRICES
 from adapterkit.runs.errors import UserError
-from adapterkit.students.bert_layers import layer_parameter
 from adapterkit.students.recipe import Student
 from adapterkit.students.start import Start, build_student, fit_projection, start_student
 from adapterkit.students.teacher import Teacher

@@ -15,8 +15,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from adapterkit.backbones.packaged import MINILM, MINILM_PACKAGE
 from adapterkit.runs.errors import UserError
-from adapterkit.students.teacher import MINILM, MINILM_PACKAGE, load_teacher, save_teacher
+from adapterkit.students.teacher import load_teacher, save_teacher
 from tests.students.conftest import WORDS
 
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]

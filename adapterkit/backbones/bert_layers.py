@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-# ALBERT's names in the block, and where a BERT layer holds the same tensor.
-_BERT_NAMES = {
+BERT_MODULES = {
     "attention.query": "attention.self.query",
     "attention.key": "attention.self.key",
     "attention.value": "attention.self.value",
@@ -15,9 +14,15 @@ _BERT_NAMES = {
     "ffn_output": "output.dense",
     "full_layer_layer_norm": "output.LayerNorm",
 }
+"""ALBERT's names in the block, and the module of a BERT layer that holds the same tensors."""
+
+
+def layer_name(name: str) -> str:
+    """The name in a BERT layer of what the block calls `name`, one of `BLOCK_PARAMETERS`."""
+    module, _, kind = name.rpartition(".")
+    return f"{BERT_MODULES[module]}.{kind}"
 
 
 def layer_parameter(layer: nn.Module, name: str) -> nn.Parameter:
     """The parameter of a BERT layer that the block calls `name`, one of `BLOCK_PARAMETERS`."""
-    module, _, kind = name.rpartition(".")
-    return layer.get_parameter(f"{_BERT_NAMES[module]}.{kind}")
+    return layer.get_parameter(layer_name(name))
