@@ -26,3 +26,8 @@ def layer_name(name: str) -> str:
 def layer_parameter(layer: nn.Module, name: str) -> nn.Parameter:
     """The parameter of a BERT layer that the block calls `name`, one of `BLOCK_PARAMETERS`."""
     return layer.get_parameter(layer_name(name))
+
+
+def layer_module(layer: nn.Module, name: str) -> nn.Module:
+    """The module of a BERT layer that the block calls `name`, such as ``"ffn"``."""
+    return layer.get_submodule(BERT_MODULES[name])

@@ -11,7 +11,9 @@ from transformers import BertModel
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 
 
-def factorise_embeddings(model: RecursiveAdapterModel, encoder: BertModel) -> None:
+def factorise_embeddings(
+    model: RecursiveAdapterModel, encoder: BertModel, counts: torch.Tensor | None = None
+) -> None:
     """Give the student the teacher's embedding tables, factorised by truncated SVD.
 
     At the teacher's own width they are its tables and LayerNorm themselves.
@@ -19,6 +21,8 @@ def factorise_embeddings(model: RecursiveAdapterModel, encoder: BertModel) -> No
     Args:
         model: The student; changed in place.
         encoder: The teacher.
+        counts: How often each word piece stands in the text to come, shape (vocabulary,): the
+            directions kept are those in which that text differs most. None: all count alike.
     """
     source: Any = encoder.embeddings
     target: Any = model.albert.embeddings
@@ -27,14 +31,32 @@ def factorise_embeddings(model: RecursiveAdapterModel, encoder: BertModel) -> No
         kept = {k: v for k, v in source.state_dict().items() if k in target.state_dict()}
         target.load_state_dict(kept)
         return
-    table = source.word_embeddings.weight
-    _, _, basis = torch.linalg.svd(table - table.mean(0), full_matrices=False)
-    basis = basis[: model.config.embedding_size].T
-    for name in ("word_embeddings", "position_embeddings", "token_type_embeddings"):
-        weight: torch.Tensor = getattr(source, name).weight
-        # LayerNorm follows the sum in the narrow space, so the scale is free; 1 keeps it tame.
-        narrow = (weight - table.mean(0) if name == "word_embeddings" else weight) @ basis
-        getattr(target, name).weight.copy_(narrow)
+    table = source.word_embeddings.weight.detach()
+    # LayerNorm follows the sum in the narrow space, so the scale is free; 1 keeps it tame.
+    if counts is None:
+        centre = table.mean(0)
+        _, _, rows = torch.linalg.svd(table - centre, full_matrices=False)
+    else:
+        # A piece that was not seen still counts a little.
+        share = ((counts + 0.1) / (counts + 0.1).sum()).to(table)
+        centre = share @ table
+        _, _, rows = torch.linalg.svd((table - centre) * share.sqrt()[:, None], full_matrices=False)
+    basis = rows[: model.config.embedding_size].T
+    with torch.no_grad():
+        target.word_embeddings.weight.copy_((table - centre) @ basis)
+        for name in ("position_embeddings", "token_type_embeddings"):
+            getattr(target, name).weight.copy_(getattr(source, name).weight @ basis)
+
+
+def count_word_pieces(
+    batches: Iterable[Mapping[str, torch.Tensor]], vocabulary: int
+) -> torch.Tensor:
+    """How often each word piece stands in some text, shape (vocabulary,); padding not counted."""
+    counts = torch.zeros(vocabulary)
+    for batch in batches:
+        ids = batch["input_ids"][batch["attention_mask"].bool()]
+        counts += torch.bincount(ids, minlength=vocabulary)
+    return counts
 
 
 def fit_projection(

@@ -55,6 +55,9 @@ class Student(_Section):
     relaxed: Relaxed | None = None
     start: str = "average"
     """``random``, ``average`` or ``layer:K``, K being one of the teacher's layers from 1."""
+    fit: Literal["weights", "text"] = "weights"
+    """What tables and matrices are fitted to as they start: the teacher's ``weights`` alone, by
+    truncated SVD, or what the ``text`` of the corpus sends through them."""
 
     @field_validator("start")
     @classmethod

@@ -11,10 +11,13 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 from adapterkit.runs.progress import Progress
 from adapterkit.students.attention import use_written_out_attention
 from adapterkit.students.batching import batches
 from adapterkit.students.corpus import Corpus
+from adapterkit.students.embeddings import count_word_pieces, factorise_embeddings
+from adapterkit.students.fitting import fit_matrices
 from adapterkit.students.inputs import Inputs
 from adapterkit.students.learner import Learner
 from adapterkit.students.masking import generator_of, mask
@@ -27,6 +30,7 @@ from adapterkit.students.start import fit_projection, start_student
 from adapterkit.students.teacher import Teacher
 
 _FIT_BATCHES, _FIT_TOKENS = 24, 2048
+_COUNT_BATCHES, _COUNT_TOKENS = 32, 65_536
 
 
 @dataclass(frozen=True)
@@ -156,14 +160,13 @@ def begin(inputs: Inputs, teacher: Teacher, progress: Progress) -> Session:
     Raises:
         UserError: The student cannot be, or cannot start there from this teacher.
     """
-    recipe, accelerator, corpus = inputs.recipe, inputs.accelerator, inputs.corpus
-    training = recipe.training
+    accelerator, training = inputs.accelerator, inputs.recipe.training
     progress.begin("starting the student")
     for module in (teacher.encoder, teacher.head):
         if module is not None:
             module.cpu()
-    student = start_student(recipe.student, teacher, training.seed, inputs.layers)
-    explained = fit_projection(student, teacher.encoder, _text_to_fit(corpus, training))
+    student = _started(inputs, teacher)
+    explained = fit_projection(student, teacher.encoder, _text_to_fit(inputs))
     if inputs.weights.attention > 0:
         for model in (student, teacher.encoder):
             use_written_out_attention(model)
@@ -178,6 +181,20 @@ def begin(inputs: Inputs, teacher: Teacher, progress: Progress) -> Session:
     learner, optimiser = accelerator.prepare(plain, _optimiser(plain, training.weight_decay))
     schedule = Schedule(training.tokens, training.learning_rate, training.warmup)
     return Session(inputs, teacher, learner, plain, optimiser, schedule, explained)
+
+
+def _started(inputs: Inputs, teacher: Teacher) -> RecursiveAdapterModel:
+    section = inputs.recipe.student
+    student = start_student(section, teacher, inputs.recipe.training.seed, inputs.layers)
+    if section.fit == "text":
+        text = _text(inputs, _COUNT_BATCHES, _COUNT_TOKENS)
+        counts = count_word_pieces(text, teacher.encoder.config.vocab_size)
+        factorise_embeddings(student, teacher.encoder, counts)
+        if section.start != "random":
+            fit_matrices(
+                student, teacher.encoder, inputs.layers, _text(inputs, _FIT_BATCHES, _FIT_TOKENS)
+            )
+    return student
 
 
 def compiles(training: Training, device: torch.device) -> bool:
@@ -200,7 +217,10 @@ def _optimiser(learner: nn.Module, weight_decay: float) -> torch.optim.Optimizer
     return torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
 
 
-def _text_to_fit(corpus: Corpus, training: Training) -> Iterator[Batch]:
-    size = min(training.batch_tokens, _FIT_TOKENS)
-    text = batches(corpus, batch_tokens=size, seed=training.seed + 1)
-    return itertools.islice(text, _FIT_BATCHES)
+def _text_to_fit(inputs: Inputs) -> Iterator[Batch]:
+    return _text(inputs, _FIT_BATCHES, _FIT_TOKENS)
+
+
+def _text(inputs: Inputs, count: int, size: int) -> Iterator[Batch]:
+    seed = inputs.recipe.training.seed + 1
+    return itertools.islice(batches(inputs.corpus, batch_tokens=size, seed=seed), count)

@@ -138,6 +138,22 @@ def test_the_student_comes_nearer_to_its_teacher(values: dict[str, Any], tmp_pat
     assert "perplexity" not in last
 
 
+def test_a_start_fitted_to_the_text_is_nearer(values: dict[str, Any]) -> None:
+    values["objective"] = {"masked_lm": 0, "attention": 0, "output": 0, "hidden": 1, "embedding": 1}
+
+    def first_loss(**changes: Any) -> float:
+        student = {**values["student"], **changes}
+        session = _session(Recipe.model_validate({**values, "student": student}))
+        batch = next(session.batches(0))
+        return float(session.plain_terms(batch)["loss"].detach())
+
+    relaxed = {"relaxed": {"rank": 4}}
+    assert first_loss(fit="text") < first_loss()
+    assert first_loss(fit="text", **relaxed) < first_loss()
+    # A block that starts at random has no matrices to fit; its tables are.
+    assert first_loss(fit="text", start="random") != first_loss(start="random")
+
+
 def test_a_stopped_distillation_ends_with_the_same_weights(
     whole: Distilled, values: dict[str, Any], tmp_path: Path
 ) -> None:
