@@ -143,8 +143,8 @@ def _table(record: dict[str, Any]) -> str:
     candidates = record["candidates"]
     scores = {name: _dev_scores(record, name) for name in candidates}
     tasks = list(record["data"])
-    recipes = {name: _flat(found["card"].get("recipe", {})) for name, found in candidates.items()}
-    shared = _shared(list(recipes.values()))
+    recipes = {name: flat(found["card"].get("recipe", {})) for name, found in candidates.items()}
+    shared = shared_values(list(recipes.values()))
     lines = [
         "# Candidates, by their dev scores",
         "",
@@ -155,22 +155,22 @@ def _table(record: dict[str, Any]) -> str:
         *([record["note"]] if "note" in record else []),
         "",
         *_in_common(shared),
-        _row(
+        row(
             "candidate", "recipe", "word pieces", "minutes distilled", "held-out cosines",
             "parameters", "bytes", *tasks, "mean",
         ),
-        _row(*["---"] * 2, *["---:"] * 2, "---", *["---:"] * (len(tasks) + 3)),
+        row(*["---"] * 2, *["---:"] * 2, "---", *["---:"] * (len(tasks) + 3)),
     ]  # fmt: skip
     for name in sorted(candidates, key=lambda name: -_mean(scores[name], tasks)):
         found = candidates[name]
         card = found["card"]
-        own = {k: value for k, value in recipes[name].items() if _is_own(k, shared)}
+        own = {k: value for k, value in recipes[name].items() if is_own(k, shared)}
         cosines = card.get("scores", {}).get("cosines", [])
         mean = _mean(scores[name], tasks)
         lines.append(
-            _row(
+            row(
                 name,
-                _listed(own),
+                listed(own),
                 f"{card['tokens_seen']:,}" if "tokens_seen" in card else _UNKNOWN,
                 f"{card['seconds'] / 60:.1f}" if "seconds" in card else _UNKNOWN,
                 " ".join(f"{value:.3f}" for value in cosines) or _UNKNOWN,
@@ -196,15 +196,15 @@ def _mean(scores: Mapping[str, float], tasks: Sequence[str]) -> float:
     return statistics.mean(scores[task] for task in tasks) if set(tasks) <= scores.keys() else -1
 
 
-def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+def flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     """Nested values by dotted key."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        flat |= _flat(value, f"{above}{key}.") if isinstance(value, dict) else {above + key: value}
+        flat |= flat(value, f"{above}{key}.") if isinstance(value, dict) else {above + key: value}
     return flat
 
 
-def _shared(recipes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def shared_values(recipes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What the recipes have in common; nothing where fewer than two candidates have one."""
     known = [recipe for recipe in recipes if recipe]
     if len(known) < 2:
@@ -216,17 +216,18 @@ def _shared(recipes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _is_own(key: str, shared: Mapping[str, Any]) -> bool:
+def is_own(key: str, shared: Mapping[str, Any]) -> bool:
     """Whether a row says it: what differs or, where nothing can be compared, the student."""
     return key not in shared and key != "name" if shared else key.startswith("student.")
 
 
 def _in_common(shared: Mapping[str, Any]) -> list[str]:
     student = {k: v for k, v in shared.items() if k.startswith("student.") and v is not None}
-    return [f"What the recipes have in common: {_listed(student)}.", ""] if student else []
+    return [f"What the recipes have in common: {listed(student)}.", ""] if student else []
 
 
-def _listed(values: Mapping[str, Any]) -> str:
+def listed(values: Mapping[str, Any]) -> str:
+    """Values as ``key=value``, comma-separated."""
     said = ", ".join(f"`{key}={json.dumps(value)}`" for key, value in values.items())
     return said.replace('"', "") or _UNKNOWN
 
@@ -250,7 +251,8 @@ def _data_said(record: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _row(*cells: str) -> str:
+def row(*cells: str) -> str:
+    """A row of a Markdown table."""
     return f"| {' | '.join(cells)} |"
 
 
