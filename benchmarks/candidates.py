@@ -143,7 +143,9 @@ def _table(record: dict[str, Any]) -> str:
     candidates = record["candidates"]
     scores = {name: _dev_scores(record, name) for name in candidates}
     tasks = list(record["data"])
-    recipes = {name: flat(found["card"].get("recipe", {})) for name, found in candidates.items()}
+    recipes = {
+        name: flattened(found["card"].get("recipe", {})) for name, found in candidates.items()
+    }
     shared = shared_values(list(recipes.values()))
     lines = [
         "# Candidates, by their dev scores",
@@ -196,11 +198,13 @@ def _mean(scores: Mapping[str, float], tasks: Sequence[str]) -> float:
     return statistics.mean(scores[task] for task in tasks) if set(tasks) <= scores.keys() else -1
 
 
-def flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+def flattened(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     """Nested values by dotted key."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        flat |= flat(value, f"{above}{key}.") if isinstance(value, dict) else {above + key: value}
+        flat |= (
+            flattened(value, f"{above}{key}.") if isinstance(value, dict) else {above + key: value}
+        )
     return flat
 
 

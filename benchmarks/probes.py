@@ -15,7 +15,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from candidates import flat, is_own, listed, row, shared_values
+from candidates import flattened, is_own, listed, row, shared_values
 from recording import machine, write_record, write_text
 
 _KEPT = (
@@ -44,7 +44,7 @@ def _card(folder: Path) -> dict[str, Any]:
 
 def _table(record: dict[str, Any]) -> str:
     cards: dict[str, dict[str, Any]] = record["candidates"]
-    recipes = {name: flat(card["recipe"]) for name, card in cards.items()}
+    recipes = {name: flattened(card["recipe"]) for name, card in cards.items()}
     shared = shared_values(list(recipes.values()))
     tasks = list(
         dict.fromkeys(task for card in cards.values() for task in card["scores"]["probes"])
