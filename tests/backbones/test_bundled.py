@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from adapterkit.backbones.loading import load_backbone
 from adapterkit.backbones.safety import read_json
 
-MAX_BYTES = 13_000_000
+MAX_BYTES = 16_000_000
 
 
 def test_bundled_backbone() -> None:
