@@ -9,7 +9,10 @@ from dataclasses import dataclass
 
 from adapterkit.plans.options import NON_LINEARITIES, Option
 
-DEFAULT_ADAPTER = "seq_bn"
+DEFAULT_ADAPTER = "double_seq_bn"
+DEFAULT_OPTIONS: dict[str, int | float] = {"r": 12}
+"""What `adapter` without a name is: what came nearest to full fine-tuning with less than a
+twentieth of the bundled backbone's parameters, see ``benchmarks/results/adapter-gap.md``."""
 
 
 @dataclass(frozen=True)

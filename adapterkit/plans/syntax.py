@@ -10,6 +10,7 @@ from adapterkit.plans.adapter_table import (
     ADAPTER_ALIASES,
     ADAPTER_SPECS,
     DEFAULT_ADAPTER,
+    DEFAULT_OPTIONS,
     REFUSED_ADAPTERS,
     AdapterSpec,
 )
@@ -171,6 +172,8 @@ def _parse_adapter(mechanism: str, arguments: list[Spot], place: Spot) -> Choice
         if name in values:
             raise spot.error(f"The option {name!r} is given twice.", hint="give it once")
         values[name] = value
+    if not named:
+        values = {**DEFAULT_OPTIONS, **values}
     ordered = tuple((o.name, values[o.name]) for o in spec.options if o.name in values)
     if values.get("prefix_positions") == 0 and not values.get("suffix_positions"):
         raise place.error(f"{spec.name} adapts no position.", hint="set suffix_positions too")

@@ -7,7 +7,7 @@ import pytest
 def test_check_prints_the_plan_as_understood(cli, tiny_backbone):
     checked = cli("plan", "check", "1-2:adapter rest:frozen", "--backbone", tiny_backbone)
     assert checked.status == 0, checked.stderr
-    assert checked.stdout.splitlines()[0] == "0:frozen 1-2:adapter(seq_bn) 3:frozen"
+    assert checked.stdout.splitlines()[0] == "0:frozen 1-2:adapter(double_seq_bn,r=12) 3:frozen"
     assert "4 steps, 0 to 3" in checked.stdout
 
 
@@ -24,7 +24,9 @@ def test_the_three_ways_to_give_a_plan_agree(cli, tiny_backbone, tmp_path):
         cli("plan", "check", *way, "--backbone", tiny_backbone, "--json").json["steps"]
         for way in ways
     ]
-    assert found == [["frozen", "frozen", "adapter(seq_bn)", "adapter(seq_bn)"]] * len(ways)
+    assert found == [
+        ["frozen", "frozen", "adapter(double_seq_bn,r=12)", "adapter(double_seq_bn,r=12)"]
+    ] * len(ways)
 
 
 @pytest.mark.parametrize("verb", ["show", "check"])

@@ -72,7 +72,7 @@ def test_the_summary_says_what_matters(tune, tmp_path):
         *next_commands(tmp_path / "run", manifest),
     ):
         assert said in outcome.stdout
-    assert manifest.plan == "0-3:adapter(seq_bn)"
+    assert manifest.plan == "0-3:adapter(double_seq_bn,r=12)"
     assert "scoring test" in outcome.stderr
 
 

@@ -76,11 +76,11 @@ def test_unnamed_steps_survive_printing(case: tuple[str, list[Choice]], extra: i
     [
         ("0-2:frozen 3-4:adapter(seq_bn,r=16) 5:full", None),
         ("0:lora 1:lora 2:frozen 3-5:lora", "0-1:adapter(lora) 2:frozen 3-5:adapter(lora)"),
-        ("5:full\n0,1,2:frozen  3-4:adapter", "0-2:frozen 3-4:adapter(seq_bn) 5:full"),
+        ("5:full\n0,1,2:frozen  3-4:adapter", "0-2:frozen 3-4:adapter(double_seq_bn,r=12) 5:full"),
         ("all:houlsby(reduction_factor=8.0)", "0-5:adapter(double_seq_bn,r=8)"),
         ("adapter( lora , attn = vq , r=4 )", "0-5:adapter(lora,r=4,attn_matrices=qv)"),
-        ("3-5:adapter rest:frozen", "0-2:frozen 3-5:adapter(seq_bn)"),
-        ("adapter()", "0-5:adapter(seq_bn)"),
+        ("3-5:adapter rest:frozen", "0-2:frozen 3-5:adapter(double_seq_bn,r=12)"),
+        ("adapter()", "0-5:adapter(double_seq_bn,r=12)"),
         ("head", "head"),
     ],
 )
@@ -258,7 +258,7 @@ def test_plan_option_takes_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "printed"),
     [
-        ("mode: adapter\nsteps: 2-3\n", "0-1:frozen 2-3:adapter(seq_bn)"),
+        ("mode: adapter\nsteps: 2-3\n", "0-1:frozen 2-3:adapter(double_seq_bn,r=12)"),
         ("steps: 2\nmode: lora(r=4)\n", "0-1:frozen 2:adapter(lora,r=4) 3:frozen"),
         ("plan: 0-2:frozen 3:full\n", "0-2:frozen 3:full"),
         ("plan: |\n  0-2:frozen\n  3:full\n", "0-2:frozen 3:full"),

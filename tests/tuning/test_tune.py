@@ -54,7 +54,7 @@ class TestManifest:
         assert content["schema"] == "adapterkit.run.v1"
         assert content["status"] == "finished"
         assert content["task"] == "bc5cdr"
-        assert content["plan"] == f"0-{STEPS - 1}:adapter(seq_bn)"
+        assert content["plan"] == f"0-{STEPS - 1}:adapter(double_seq_bn,r=12)"
         assert content["seed"] == 0
         assert content["sample"] is False
         ledger = {"backbone", "layerwise", "task", "head", "trainable", "shipped_bytes"}
