@@ -13,10 +13,7 @@ from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.layerwise import LAYERWISE
 from adapterkit.backbones.model import RecursiveModel
 from adapterkit.backbones.relaxed import RELAXED
-from adapterkit.backbones.tying import tied_names
-
-STEP_PREFIX = "encoder.albert_layer_groups.{step}.albert_layers.0."
-"""Where the block of a recursion step stands in a `RecursiveModel`."""
+from adapterkit.backbones.tying import step_name, tied_names
 
 # What stands in the names of the tensors of an adapter that is part of a backbone.
 _MARKS = {RELAXED: f".loras.{RELAXED}.", LAYERWISE: f".adapters.{LAYERWISE}."}
@@ -38,12 +35,6 @@ def state_shapes(model_class: Any, config: RecursiveConfig) -> dict[str, tuple[i
     with torch.device("meta"), no_init_weights():
         model = model_class(config)
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-
-
-def step_name(entry: str) -> str:
-    """The name in a `RecursiveModel` of ``"STEP.NAME"``, as `tying.tied_names` writes it."""
-    step, _, name = entry.partition(".")
-    return STEP_PREFIX.format(step=step) + name
 
 
 def canonical_tensors(model: nn.Module) -> dict[str, torch.Tensor]:

@@ -8,14 +8,12 @@ from pathlib import Path
 
 import torch
 
+from adapterkit.backbones.folder_layout import CHECKPOINT_FILES
 from adapterkit.backbones.safety import read_json
 from adapterkit.backbones.tensors import read_safetensors, unreadable
 from adapterkit.runs.errors import UserError
 
-WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")
-"""Names a weights file may have; the first one found is read."""
-
-INDEX_FILES = tuple(f"{name}.index.json" for name in WEIGHTS_FILES)
+INDEX_FILES = tuple(f"{name}.index.json" for name in CHECKPOINT_FILES)
 """Names of the index of weights that are spread over several files."""
 
 
@@ -25,11 +23,11 @@ def find_weights(directory: Path) -> Path:
     Raises:
         UserError: There is none.
     """
-    for name in (*WEIGHTS_FILES, *INDEX_FILES):
+    for name in (*CHECKPOINT_FILES, *INDEX_FILES):
         if (directory / name).is_file():
             return directory / name
     raise UserError(
-        "The folder holds no weights.", where=str(directory), allowed=" or ".join(WEIGHTS_FILES)
+        "The folder holds no weights.", where=str(directory), allowed=" or ".join(CHECKPOINT_FILES)
     )
 
 

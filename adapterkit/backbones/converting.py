@@ -9,20 +9,20 @@ from typing import Any
 import torch
 from transformers import AlbertConfig
 
-from adapterkit.backbones.canonical import STEP_PREFIX, canonical_shapes
+from adapterkit.backbones.canonical import canonical_shapes
 from adapterkit.backbones.checkpoint_files import find_weights, read_weights
 from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.converted import Converted
 from adapterkit.backbones.converting_bert import convert_bert
+from adapterkit.backbones.folder_layout import CONFIG_FILE
 from adapterkit.backbones.foreign_adapters import Adapters, convert_adapters
 from adapterkit.backbones.foreign_heads import convert_head
 from adapterkit.backbones.layerwise import LAYERWISE
 from adapterkit.backbones.layouts import is_bert, is_minialbert, new_names
 from adapterkit.backbones.pretrained_files import read_all_pretrained
 from adapterkit.backbones.safety import read_config
-from adapterkit.backbones.saving import CONFIG_FILE
 from adapterkit.backbones.tensors import as_float32, compare_shapes, shapes_of
-from adapterkit.backbones.tying import BLOCK_PARAMETERS
+from adapterkit.backbones.tying import BLOCK_PARAMETERS, STEP_PREFIX
 from adapterkit.runs.errors import UserError
 
 _NOT_RECURSIVE = (

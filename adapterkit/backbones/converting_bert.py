@@ -9,13 +9,13 @@ from typing import Any
 import torch
 
 from adapterkit.backbones.bert_layers import layer_name
-from adapterkit.backbones.canonical import STEP_PREFIX, canonical_shapes
+from adapterkit.backbones.canonical import canonical_shapes
 from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.converted import Converted
 from adapterkit.backbones.foreign_heads import classifier_class, convert_head
 from adapterkit.backbones.layouts import new_names
 from adapterkit.backbones.tensors import as_float32, compare_shapes, shapes_of
-from adapterkit.backbones.tying import BLOCK_PARAMETERS
+from adapterkit.backbones.tying import BLOCK_PARAMETERS, STEP_PREFIX
 from adapterkit.runs.errors import UserError
 
 _KEYS = (

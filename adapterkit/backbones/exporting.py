@@ -11,14 +11,18 @@ from adapterkit.backbones.adapter_layers import StepLoRALinear
 from adapterkit.backbones.canonical import state_shapes
 from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.fingerprint import fingerprint
+from adapterkit.backbones.folder_layout import (
+    ADAPTER_CONFIG_FILE,
+    CARD_FILE,
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+)
 from adapterkit.backbones.layerwise import LAYERWISE
 from adapterkit.backbones.loading import Backbone
 from adapterkit.backbones.model import RecursiveModel
-from adapterkit.backbones.pretrained_files import CONFIG_FILE as ADAPTER_CONFIG_FILE
 from adapterkit.backbones.pretrained_files import write_pretrained
 from adapterkit.backbones.relaxed import RELAXED
 from adapterkit.backbones.safety import read_json
-from adapterkit.backbones.saving import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE
 from adapterkit.backbones.tensors import write_safetensors
 from adapterkit.runs.atomic import atomic_directory, disk_errors, write_json
 from adapterkit.runs.errors import UserError

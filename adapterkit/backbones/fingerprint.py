@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
 
 from adapterkit.backbones.canonical import base_of, canonical_tensors, pretrained_tensors
 from adapterkit.backbones.config import RecursiveConfig
-
-FUNCTION_KEYS = (
-    "num_hidden_layers",
-    "num_attention_heads",
-    "hidden_act",
-    "layer_norm_eps",
-    "position_embedding_type",
-    "pad_token_id",
-    "block_of_step",
-    "tied",
-    "own_parameters",
-    "embedding_projection",
-    "embedding_adapter_size",
-    "use_pooler",
-)
-"""Configuration keys that change what is computed and that the tensors' shapes do not show."""
+from adapterkit.backbones.digest import FUNCTION_KEYS, digest
 
 
 def fingerprint(model: nn.Module) -> str:
@@ -45,17 +29,9 @@ def fingerprint(model: nn.Module) -> str:
 
 def fingerprint_of(config: RecursiveConfig, tensors: Mapping[str, torch.Tensor]) -> str:
     """The fingerprint of the backbone with this configuration and these canonical tensors."""
-    digest = hashlib.sha256(_function_of(config).encode())
-    for name in sorted(tensors):
-        values = tensors[name].to(device="cpu", dtype=torch.float32).contiguous()
-        digest.update(f"\n{name} {tuple(values.shape)}\n".encode())
-        digest.update(values.reshape(-1).view(torch.uint8).numpy().data)
-    return f"sha256:{digest.hexdigest()}"
-
-
-def _function_of(config: RecursiveConfig) -> str:
     values = {key: getattr(config, key) for key in FUNCTION_KEYS}
-    # How the names are sorted does not matter, which ones are there does.
-    values["own_parameters"] = sorted(config.own_parameters)
-    values["layer_norm_eps"] = float(config.layer_norm_eps)
-    return json.dumps(values, sort_keys=True)
+    return digest(values, ((name, _array(tensors[name])) for name in sorted(tensors)))
+
+
+def _array(tensor: torch.Tensor) -> Any:
+    return tensor.to(device="cpu", dtype=torch.float32).contiguous().numpy()

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from adapterkit.backbones.canonical import STEP_PREFIX
 from adapterkit.backbones.layerwise import LAYERWISE
 from adapterkit.backbones.tensors import as_float32, compare_shapes, shapes_of
+from adapterkit.backbones.tying import STEP_PREFIX
 from adapterkit.runs.errors import UserError
 
 _PARTS = {"block.0": "adapter_down.0", "block.2": "adapter_up", "norm": "adapter_norm_after"}

@@ -9,8 +9,7 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-from adapterkit.backbones.checkpoint_files import WEIGHTS_FILES
-from adapterkit.backbones.tokenizer import TOKENIZER_FILES
+from adapterkit.backbones.folder_layout import CHECKPOINT_FILES, TOKENIZER_FILES
 from adapterkit.runs.atomic import disk_errors
 from adapterkit.runs.errors import UserError, nearest
 
@@ -25,7 +24,7 @@ PUBLISHED = (
 CONNECT_SECONDS = 2.0
 """How long to wait for the hub to answer at all."""
 
-_SAFE, _PICKLED = WEIGHTS_FILES
+_SAFE, _PICKLED = CHECKPOINT_FILES
 _FILES = ("config.json", "card.json", "layerwise/*", *TOKENIZER_FILES)
 
 
@@ -92,7 +91,9 @@ def _cached(repository: str) -> Path | None:
         path = Path(snapshot_download(repository, local_files_only=True))
     except (LocalEntryNotFoundError, HFValidationError):
         return None
-    complete = (path / "config.json").is_file() and any((path / n).is_file() for n in WEIGHTS_FILES)
+    complete = (path / "config.json").is_file() and any(
+        (path / n).is_file() for n in CHECKPOINT_FILES
+    )
     return path if complete else None
 
 

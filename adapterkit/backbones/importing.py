@@ -9,9 +9,10 @@ from adapterkit.backbones.bert_tokenizer import check_bert_tokenizer
 from adapterkit.backbones.building import build_model
 from adapterkit.backbones.converted import Converted
 from adapterkit.backbones.converting import convert
+from adapterkit.backbones.folder_layout import CONFIG_FILE
 from adapterkit.backbones.foreign_heads import Head
 from adapterkit.backbones.safety import read_json
-from adapterkit.backbones.saving import CONFIG_FILE, write_files
+from adapterkit.backbones.saving import write_files
 from adapterkit.backbones.sharing import sharing
 from adapterkit.backbones.sources import Located, locate
 from adapterkit.backbones.static import HEAD_FILE

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from adapters import BnConfig, ConfigUnion
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from adapters import BnConfig, ConfigUnion
 
 LAYERWISE = "layerwise"
 """Name under which a backbone's pretrained layer-wise adapters are kept."""
@@ -20,6 +23,8 @@ def layerwise_config(steps: int, reduction_factor: float = 16) -> ConfigUnion:
         steps: Number of recursion steps.
         reduction_factor: Hidden width over bottleneck width.
     """
+    from adapters import ConfigUnion
+
     return ConfigUnion(
         _behind_norm(reduction_factor, mh_adapter=True, leave_out=[]),
         _behind_norm(reduction_factor, mh_adapter=False, leave_out=[steps - 1]),
@@ -27,6 +32,8 @@ def layerwise_config(steps: int, reduction_factor: float = 16) -> ConfigUnion:
 
 
 def _behind_norm(reduction_factor: float, mh_adapter: bool, leave_out: list[int]) -> BnConfig:
+    from adapters import BnConfig
+
     return BnConfig(
         mh_adapter=mh_adapter,
         output_adapter=not mh_adapter,

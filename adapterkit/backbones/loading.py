@@ -15,17 +15,13 @@ from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.converted import Converted
 from adapterkit.backbones.converting import convert
 from adapterkit.backbones.fingerprint import fingerprint
+from adapterkit.backbones.folder_layout import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE
 from adapterkit.backbones.layerwise import LAYERWISE
 from adapterkit.backbones.pretrained import pretrained_names
 from adapterkit.backbones.pretrained_files import read_all_pretrained
 from adapterkit.backbones.relaxed import RELAXED
 from adapterkit.backbones.safety import read_config, read_json
-from adapterkit.backbones.saving import (
-    CARD_FILE,
-    CONFIG_FILE,
-    WEIGHTS_FILE,
-    save_backbone,
-)
+from adapterkit.backbones.saving import save_backbone
 from adapterkit.backbones.sources import locate
 from adapterkit.backbones.tensors import as_float32, check_shapes, read_safetensors
 from adapterkit.backbones.tokenizer import load_tokenizer

@@ -10,9 +10,10 @@ import torch
 from adapters import AdapterConfig, AdapterSetup, Stack
 from torch import nn
 
-from adapterkit.backbones.canonical import STEP_PREFIX, pretrained_tensors
+from adapterkit.backbones.canonical import pretrained_tensors
 from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.layerwise import LAYERWISE, layerwise_config
+from adapterkit.backbones.pretrained_shapes import layerwise_shapes, relaxed_shapes
 from adapterkit.backbones.relaxed import RELAXED, relaxed_config
 
 Pretrained = tuple[float, dict[str, torch.Tensor]]
@@ -64,22 +65,7 @@ class _Relaxed(PretrainedForm):
         return relaxed_config(int(size))
 
     def shapes(self, config: RecursiveConfig, size: float) -> dict[str, tuple[int, ...]]:
-        rank, hidden, inner = int(size), config.hidden_size, config.intermediate_size
-        widths = {
-            "attention.query": (hidden, hidden),
-            "attention.key": (hidden, hidden),
-            "attention.value": (hidden, hidden),
-            "attention.dense": (hidden, hidden),
-            "ffn": (hidden, inner),
-            "ffn_output": (inner, hidden),
-        }
-        shapes: dict[str, tuple[int, ...]] = {}
-        for step in range(config.num_hidden_layers):
-            for module, (read, written) in widths.items():
-                place = f"{STEP_PREFIX.format(step=step)}{module}.loras.{RELAXED}"
-                shapes[f"{place}.lora_A"] = (rank, read)
-                shapes[f"{place}.lora_B"] = (written, rank)
-        return shapes
+        return relaxed_shapes(config, int(size))
 
     def _stated_size(self, config: Mapping[str, Any]) -> Any:
         size = config.get("r")
@@ -106,27 +92,6 @@ class _Layerwise(PretrainedForm):
 
 FORMS: dict[str, PretrainedForm] = {form.name: form for form in (_Relaxed(), _Layerwise())}
 """Every kind of adapter a backbone may have, by name, in the order of their stack."""
-
-
-def layerwise_shapes(config: RecursiveConfig, reduction: float) -> dict[str, tuple[int, ...]]:
-    """Name in a `RecursiveModel` and shape of every tensor of a layer-wise adapter."""
-    hidden, units = config.hidden_size, int(config.hidden_size // reduction)
-    shapes: dict[str, tuple[int, ...]] = {
-        "adapter_down.0.weight": (units, hidden),
-        "adapter_down.0.bias": (units,),
-        "adapter_up.weight": (hidden, units),
-        "adapter_up.bias": (hidden,),
-        "adapter_norm_after.weight": (hidden,),
-        "adapter_norm_after.bias": (hidden,),
-    }
-    last = config.num_hidden_layers - 1
-    return {
-        f"{STEP_PREFIX.format(step=step)}{slot}.adapters.{LAYERWISE}.{name}": shape
-        for step in range(config.num_hidden_layers)
-        for slot in ("attention.attention_adapters", "output_adapters")
-        if not (step == last and slot == "output_adapters")
-        for name, shape in shapes.items()
-    }
 
 
 def pretrained_names(model: nn.Module) -> tuple[str, ...]:

@@ -10,6 +10,11 @@ from adapters.configuration.model_adapters_config import build_full_config
 
 from adapterkit.backbones.canonical import pretrained_tensors
 from adapterkit.backbones.config import RecursiveConfig
+from adapterkit.backbones.folder_layout import (
+    ADAPTER_CONFIG_FILE,
+    ADAPTER_PREFIX,
+    ADAPTER_WEIGHTS_FILE,
+)
 from adapterkit.backbones.pretrained import FORMS, Pretrained
 from adapterkit.backbones.safety import read_json
 from adapterkit.backbones.tensors import (
@@ -20,11 +25,6 @@ from adapterkit.backbones.tensors import (
 )
 from adapterkit.runs.atomic import write_json
 from adapterkit.runs.errors import UserError
-
-CONFIG_FILE = "adapter_config.json"
-WEIGHTS_FILE = "adapter.safetensors"
-# AdapterHub stores names as a model with heads has them.
-_PREFIX = "albert."
 
 
 def write_pretrained(
@@ -51,12 +51,12 @@ def write_pretrained(
         config, model.config, model_name="", name=name, model_class=type(model).__name__
     )
     tensors = {
-        _PREFIX + key: tensor if dtype is None else tensor.to(dtype)
+        ADAPTER_PREFIX + key: tensor if dtype is None else tensor.to(dtype)
         for key, tensor in pretrained_tensors(model, name).items()
     }
     directory.mkdir(parents=True)
-    write_json(directory / CONFIG_FILE, full)
-    write_safetensors(directory / WEIGHTS_FILE, tensors)
+    write_json(directory / ADAPTER_CONFIG_FILE, full)
+    write_safetensors(directory / ADAPTER_WEIGHTS_FILE, tensors)
 
 
 def read_all_pretrained(directory: Path, config: RecursiveConfig) -> dict[str, Pretrained]:
@@ -83,7 +83,7 @@ def read_pretrained(name: str, directory: Path, config: RecursiveConfig) -> Pret
     Raises:
         UserError: The adapter is damaged, or not one of that form for so many steps.
     """
-    path, form, steps = directory / CONFIG_FILE, FORMS[name], config.num_hidden_layers
+    path, form, steps = directory / ADAPTER_CONFIG_FILE, FORMS[name], config.num_hidden_layers
     described = read_json(path).get("config")
     size = form.size_of(described, steps) if isinstance(described, dict) else None
     if size is None:
@@ -92,8 +92,8 @@ def read_pretrained(name: str, directory: Path, config: RecursiveConfig) -> Pret
             where=f"{path}: config",
             allowed=f"the configuration of a {form.words} of {steps} steps",
         )
-    weights = directory / WEIGHTS_FILE
+    weights = directory / ADAPTER_WEIGHTS_FILE
     expected = form.shapes(config, size)
-    check_shapes(weights, {_PREFIX + key: shape for key, shape in expected.items()})
+    check_shapes(weights, {ADAPTER_PREFIX + key: shape for key, shape in expected.items()})
     tensors = as_float32(weights, read_safetensors(weights))
-    return size, {key.removeprefix(_PREFIX): value for key, value in tensors.items()}
+    return size, {key.removeprefix(ADAPTER_PREFIX): value for key, value in tensors.items()}

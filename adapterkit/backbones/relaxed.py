@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from adapters import LoRAConfig
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from adapters import LoRAConfig
 
 RELAXED = "relaxed"
 """Name under which the low-rank updates of a backbone's recursion steps are kept."""
@@ -23,6 +26,8 @@ def relaxed_config(rank: int) -> LoRAConfig:
     Args:
         rank: Rows of ``A``. The scale alpha / rank is 1.
     """
+    from adapters import LoRAConfig
+
     return LoRAConfig(
         selfattn_lora=True,
         intermediate_lora=True,

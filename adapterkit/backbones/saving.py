@@ -12,15 +12,13 @@ from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 from adapterkit.backbones.canonical import canonical_tensors, pretrained_tensors
 from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.fingerprint import fingerprint_of
+from adapterkit.backbones.folder_layout import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE
 from adapterkit.backbones.pretrained import pretrained_names
 from adapterkit.backbones.pretrained_files import write_pretrained
 from adapterkit.backbones.safety import ALLOWED_KEYS
 from adapterkit.backbones.tensors import as_float32, write_safetensors
 from adapterkit.runs.atomic import atomic_directory, disk_errors, write_json
 
-CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "model.safetensors"
-CARD_FILE = "card.json"
 SCHEMA = "adapterkit.backbone.v1"
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from adapterkit.backbones.config import RecursiveConfig
-from adapterkit.backbones.tying import MATRICES, shared_groups
+from adapterkit.backbones.tying import MATRICES, Sharing, shared_groups
 
 
-def sharing(config: RecursiveConfig) -> str:
+def sharing(config: Sharing) -> str:
     """What the steps of a backbone share, such as ``"one block for all 6 steps"``."""
     steps = config.num_hidden_layers
     matrices = [shared_groups(config, name) for name in MATRICES]

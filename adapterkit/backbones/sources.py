@@ -43,6 +43,22 @@ def locate(source: str | Path) -> Located:
     path = Path(source).expanduser()
     if path.is_dir():
         return Located(str(path.resolve()), path.resolve())
+    check_source(source)
+    return Located(str(source), fetch(str(source)))
+
+
+def check_source(source: str | Path) -> None:
+    """Check that something may be a backbone, without fetching anything.
+
+    Args:
+        source: As for `locate`.
+
+    Raises:
+        UserError: It names neither a folder nor what could be on the hub.
+    """
+    path = Path(source).expanduser()
+    if source in (BUNDLED, MINILM) or path.is_dir():
+        return
     if path.exists():
         raise UserError(
             "A backbone is a folder, not a file.",
@@ -50,7 +66,7 @@ def locate(source: str | Path) -> Located:
             hint=f"name the folder: {path.parent}",
         )
     if isinstance(source, str) and _HUB_ID.fullmatch(source):
-        return Located(source, fetch(source))
+        return
     beside = [BUNDLED, MINILM, *PUBLISHED, *_folders_beside(path)]
     meant = nearest(str(source), beside)
     raise UserError(

@@ -10,12 +10,12 @@ import torch
 
 from adapterkit.backbones.building import empty_model, make_config
 from adapterkit.backbones.canonical import assign, canonical_shapes
+from adapterkit.backbones.folder_layout import CONFIG_FILE, WEIGHTS_FILE
 from adapterkit.backbones.foreign_heads import head_shapes, static_class
 from adapterkit.backbones.model import STATIC_HEADS
 from adapterkit.backbones.pretrained import add_pretrained
 from adapterkit.backbones.pretrained_files import read_all_pretrained
 from adapterkit.backbones.safety import read_config
-from adapterkit.backbones.saving import CONFIG_FILE, WEIGHTS_FILE
 from adapterkit.backbones.tensors import as_float32, check_shapes, read_safetensors
 from adapterkit.runs.errors import UserError
 

@@ -8,22 +8,11 @@ from typing import Any
 
 import transformers
 
+from adapterkit.backbones.folder_layout import TOKENIZER_CONFIG_FILE, TOKENIZER_FILES
 from adapterkit.backbones.safety import read_json
 from adapterkit.runs.atomic import write_json
 from adapterkit.runs.disk import disk_errors
 from adapterkit.runs.errors import UserError
-
-CONFIG_FILE = "tokenizer_config.json"
-
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    CONFIG_FILE,
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-    "spiece.model",
-)
-"""Names of the files a tokenizer may consist of."""
 
 TOKENIZER_CLASSES = {
     "BertTokenizer": "BertTokenizerFast",
@@ -81,7 +70,7 @@ def _copy_allowed(directory: Path, target: Path, class_name: str) -> None:
     with disk_errors(target):
         for name, content in contents.items():
             (target / name).write_bytes(content)
-        write_json(target / CONFIG_FILE, config)
+        write_json(target / TOKENIZER_CONFIG_FILE, config)
 
 
 def _unreadable(directory: Path, error: Exception) -> UserError:
@@ -98,7 +87,7 @@ def _present(directory: Path) -> list[str]:
 
 
 def _tokenizer_config(directory: Path) -> dict[str, Any]:
-    path = directory / CONFIG_FILE
+    path = directory / TOKENIZER_CONFIG_FILE
     return read_json(path) if path.is_file() else {}
 
 
@@ -125,7 +114,7 @@ def _class_of(directory: Path) -> tuple[str, dict[str, Any]]:
     if "auto_map" in config:
         raise UserError(
             "The tokenizer wants to run code of its own.",
-            where=f"{directory / CONFIG_FILE}: auto_map",
+            where=f"{directory / TOKENIZER_CONFIG_FILE}: auto_map",
             allowed=sorted(TOKENIZER_CLASSES),
             hint="remove auto_map if the tokenizer is one of these",
         )
@@ -143,13 +132,13 @@ def _class_of(directory: Path) -> tuple[str, dict[str, Any]]:
     if not isinstance(named, str) or named not in TOKENIZER_CLASSES:
         raise UserError(
             "The tokenizer is of a class that cannot be used.",
-            where=f"{directory / CONFIG_FILE}: tokenizer_class",
+            where=f"{directory / TOKENIZER_CONFIG_FILE}: tokenizer_class",
             found=repr(named)[:100],
             allowed=sorted(TOKENIZER_CLASSES),
         )
     bare_vocabulary = "vocab.txt" in names and not names & {
         "tokenizer.json",
-        CONFIG_FILE,
+        TOKENIZER_CONFIG_FILE,
     }
     options = {"do_lower_case": not _is_cased(directory / "vocab.txt")} if bare_vocabulary else {}
     return TOKENIZER_CLASSES[named], options

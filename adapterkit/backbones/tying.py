@@ -3,31 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
 
-from torch import nn
+if TYPE_CHECKING:
+    from torch import nn
 
-from adapterkit.backbones.config import RecursiveConfig
+    from adapterkit.backbones.config import RecursiveConfig
 
-_LINEARS = (
+STEP_PREFIX = "encoder.albert_layer_groups.{step}.albert_layers.0."
+"""Where the block of a recursion step stands in a `RecursiveModel`."""
+
+_NORMS = ("full_layer_layer_norm", "attention.LayerNorm")
+_MODULES = (
+    "full_layer_layer_norm",
     "attention.query",
     "attention.key",
     "attention.value",
     "attention.dense",
+    "attention.LayerNorm",
     "ffn",
     "ffn_output",
 )
-_NORMS = ("attention.LayerNorm", "full_layer_layer_norm")
 
-MATRICES: tuple[str, ...] = tuple(f"{module}.weight" for module in _LINEARS)
+MATRICES: tuple[str, ...] = tuple(f"{name}.weight" for name in _MODULES if name not in _NORMS)
 """Names of the block's weight matrices, relative to the block."""
 
 BLOCK_PARAMETERS: tuple[str, ...] = tuple(
-    f"{module}.{kind}" for module in (*_LINEARS, *_NORMS) for kind in ("weight", "bias")
+    f"{module}.{kind}" for module in _MODULES for kind in ("weight", "bias")
 )
-"""Names of every parameter of the transformer block, relative to the block."""
+"""Names of every parameter of the transformer block, relative to the block, in its order."""
 
 
-def shared_groups(config: RecursiveConfig, name: str) -> list[list[int]]:
+class Sharing(Protocol):
+    """What says which steps share what; a `RecursiveConfig`, or what a file states of one."""
+
+    @property
+    def num_hidden_layers(self) -> int:
+        """Number of recursion steps."""
+
+    @property
+    def block_of_step(self) -> Sequence[int]:
+        """For each step, the step whose block it uses."""
+
+    @property
+    def tied(self) -> str:
+        """``"all"``, ``"matrices"`` or ``"none"``."""
+
+    @property
+    def own_parameters(self) -> Sequence[str]:
+        """``"STEP.NAME"`` of parameters kept out of the ties."""
+
+
+def shared_groups(config: Sharing, name: str) -> list[list[int]]:
     """Sets of recursion steps that share the block parameter `name`.
 
     Args:
@@ -49,7 +76,7 @@ def shared_groups(config: RecursiveConfig, name: str) -> list[list[int]]:
     return list(groups.values())
 
 
-def tied_names(config: RecursiveConfig) -> list[str]:
+def tied_names(config: Sharing) -> list[str]:
     """Block parameters that are copies of another step's, as ``"STEP.NAME"``."""
     return [
         f"{step}.{name}"
@@ -57,6 +84,12 @@ def tied_names(config: RecursiveConfig) -> list[str]:
         for group in shared_groups(config, name)
         for step in group[1:]
     ]
+
+
+def step_name(entry: str) -> str:
+    """The name in a `RecursiveModel` of ``"STEP.NAME"``, as `tied_names` writes it."""
+    step, _, name = entry.partition(".")
+    return STEP_PREFIX.format(step=step) + name
 
 
 def tie(blocks: Sequence[nn.Module], config: RecursiveConfig) -> None:
@@ -88,6 +121,8 @@ def set_blocks(
     Raises:
         ValueError: `block_of_step` is no layout of these steps; nothing was changed.
     """
+    from torch import nn
+
     layout = config.checked_layout(block_of_step)
     for name in BLOCK_PARAMETERS:
         seen: set[int] = set()
@@ -127,7 +162,7 @@ def untied_layout(
     return [first.setdefault(label[step], step) for step in sorted(label)]
 
 
-def iter_storage_names(config: RecursiveConfig) -> Iterator[tuple[int, str]]:
+def iter_storage_names(config: Sharing) -> Iterator[tuple[int, str]]:
     """Each stored block parameter once: the step that stores it and its name in the block."""
     for name in BLOCK_PARAMETERS:
         for group in shared_groups(config, name):

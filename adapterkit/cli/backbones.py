@@ -11,6 +11,7 @@ from adapterkit.cli import options, output
 
 if TYPE_CHECKING:
     from adapterkit.backbones.loading import Backbone
+    from adapterkit.backbones.stated import StatedBackbone
 
 app = typer.Typer(
     help="List, show, import, export and fingerprint backbones.", no_args_is_help=True
@@ -40,13 +41,11 @@ def list_backbones(
     json: options.Json = False,
 ) -> None:
     """List the built-in backbone, and those in a folder."""
-    from adapterkit.backbones.loading import load_backbone
-
     sources = ["bundled"]
     if folder is not None:
         sources += sorted(str(config.parent) for config in folder.glob("*/config.json"))
     with output.clear_stdout(json):
-        found = [_facts(load_backbone(source)) for source in sources]
+        found = [_facts(source) for source in sources]
     if json:
         output.print_json({"backbones": found})
         return
@@ -57,10 +56,8 @@ def list_backbones(
 @app.command("show")
 def show(backbone: Source = "bundled", json: options.Json = False) -> None:
     """Show a backbone's shape, size and origin."""
-    from adapterkit.backbones.loading import load_backbone
-
     with output.clear_stdout(json):
-        facts = _facts(load_backbone(backbone))
+        facts = _facts(backbone)
     if json:
         output.print_json(facts)
     else:
@@ -83,7 +80,7 @@ def import_backbone(
 
     with output.clear_stdout(json):
         notes = import_checkpoint(source, directory, tokenizer=tokenizer)
-        facts = _facts(load_backbone(directory))
+        facts = _loaded_facts(load_backbone(directory))
     if json:
         output.print_json({**facts, "notes": list(notes)})
         return
@@ -108,17 +105,49 @@ def export(backbone: Source, directory: Target, json: options.Json = False) -> N
 @app.command("fingerprint")
 def fingerprint(backbone: Source = "bundled", json: options.Json = False) -> None:
     """Print the fingerprint of what a backbone computes."""
+    with output.clear_stdout(json):
+        facts = _facts(backbone)
+    if json:
+        output.print_json({"id": facts["id"], "fingerprint": facts["fingerprint"]})
+    else:
+        typer.echo(facts["fingerprint"])
+
+
+def _facts(source: str) -> dict[str, Any]:
+    """What `show` prints, from the backbone's files where they say it all."""
+    from adapterkit.backbones.sources import check_source
+    from adapterkit.backbones.stated import stated_backbone
+    from adapterkit.backbones.stated_fingerprint import stated_fingerprint
+
+    stated = stated_backbone(source)
+    fingerprint = stated_fingerprint(stated) if stated is not None else None
+    if stated is not None and fingerprint is not None:
+        return _stated_facts(stated, fingerprint)
+    check_source(source)
     from adapterkit.backbones.loading import load_backbone
 
-    with output.clear_stdout(json):
-        found = load_backbone(backbone)
-    if json:
-        output.print_json({"id": found.id, "fingerprint": found.fingerprint})
-    else:
-        typer.echo(found.fingerprint)
+    return _loaded_facts(load_backbone(source))
 
 
-def _facts(backbone: Backbone) -> dict[str, Any]:
+def _stated_facts(backbone: StatedBackbone, fingerprint: str) -> dict[str, Any]:
+    from adapterkit.backbones.sharing import sharing
+    from adapterkit.backbones.weights import backbone_weights
+
+    shape = backbone.shape
+    return {
+        "id": backbone.id,
+        "steps": shape.num_hidden_layers,
+        "shared": sharing(shape),
+        "hidden_size": shape.hidden_size,
+        "vocabulary": shape.vocab_size,
+        "parameters": sum(weights.learnable for weights in backbone_weights(shape)),
+        "layerwise": shape.has_layerwise,
+        "fingerprint": fingerprint,
+        "path": str(backbone.path),
+    }
+
+
+def _loaded_facts(backbone: Backbone) -> dict[str, Any]:
     from adapterkit.backbones.sharing import sharing
 
     # A tied block is one Parameter object, which `parameters` yields once.

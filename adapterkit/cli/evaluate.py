@@ -32,6 +32,10 @@ def evaluate(
     Where --data is not given, the data are looked for where the run found its own.
     """
     from adapterkit.cli.progress import ProgressBars
+    from adapterkit.runs.manifest import load
+
+    # A run that is not there is told before the libraries, which take seconds, are loaded.
+    load(run)
     from adapterkit.tuning.rescoring import evaluate_run
 
     with output.clear_stdout(json), ProgressBars() as progress:

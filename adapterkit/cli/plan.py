@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,9 +13,11 @@ from adapterkit.cli import options, output
 from adapterkit.runs.errors import UserError
 
 if TYPE_CHECKING:
-    from adapterkit.plans.ledger import Ledger
+    from adapterkit.backbones.loading import Backbone
     from adapterkit.plans.show import PlanRow
     from adapterkit.plans.step_plan import StepPlan
+    from adapterkit.plans.tally import Ledger
+    from adapterkit.tasks.config import TaskConfig
 
 app = typer.Typer(help="Show and check step plans.", no_args_is_help=True)
 
@@ -46,20 +49,10 @@ def show(
     from adapterkit.tasks.registry import load_task
 
     with output.clear_stdout(json):
-        _chosen_plan(text, mode, steps, plan, stated_steps(backbone))
+        choose = partial(_chosen_plan, text, mode, steps, plan)
+        choose(stated_steps(backbone))
         config = load_task(task) if task is not None else None
-        # Mistakes in the arguments are told before the libraries, which take seconds, are loaded.
-        from adapterkit.backbones.loading import load_backbone
-        from adapterkit.plans.show import show_plan
-        from adapterkit.tuning.heads import add_head
-
-        loaded = load_backbone(backbone)
-        model = loaded.model
-        chosen = _chosen_plan(text, mode, steps, plan, loaded.steps)
-        if config is not None:
-            add_head(model, config, "task", seed=0)
-        rows, counted = show_plan(model, chosen)
-        resolved = chosen.for_steps(loaded.steps)
+        resolved, rows, counted = _counted(choose, backbone, config)
     if json:
         ledger = {name: n for name, n in counted.as_dict().items() if name not in _ROWS}
         output.print_json(
@@ -85,19 +78,61 @@ def check(
     from adapterkit.backbones.stated import stated_steps
 
     with output.clear_stdout(json):
-        _chosen_plan(text, mode, steps, plan, stated_steps(backbone))
-        from adapterkit.backbones.loading import load_backbone
-        from adapterkit.plans.apply import check_plan
-
-        loaded = load_backbone(backbone)
-        chosen = _chosen_plan(text, mode, steps, plan, loaded.steps)
-        check_plan(loaded.model, chosen)
-    choices = [str(choice) for choice in chosen.resolve(loaded.steps)]
+        choose = partial(_chosen_plan, text, mode, steps, plan)
+        choose(stated_steps(backbone))
+        name, total = _checked(choose, backbone)
+    chosen = choose(total)
+    choices = [str(choice) for choice in chosen.resolve(total)]
     if json:
         output.print_json({"plan": str(chosen), "steps": choices})
         return
-    typer.echo(f"{chosen.for_steps(loaded.steps)}")
-    typer.echo(f"The plan fits {loaded.id}: {loaded.steps} steps, 0 to {loaded.steps - 1}.")
+    typer.echo(f"{chosen.for_steps(total)}")
+    typer.echo(f"The plan fits {name}: {total} steps, 0 to {total - 1}.")
+
+
+def _counted(
+    choose: Callable[[int | None], StepPlan], backbone: str, task: TaskConfig | None
+) -> tuple[StepPlan, tuple[PlanRow, ...], Ledger]:
+    """The plan with every step named, its rows and its ledger."""
+    from adapterkit.backbones.stated import stated_backbone
+    from adapterkit.plans.show import PREVIEW_NAME, preview_plan, show_plan
+    from adapterkit.tuning.heads import add_head, head_parameters
+
+    stated = stated_backbone(backbone)
+    if stated is not None:
+        plan = choose(stated.shape.num_hidden_layers)
+        head = head_parameters(task, stated.shape.hidden_size) if task is not None else 0
+        return plan, *preview_plan(stated.shape, plan, head)
+    loaded = _loaded(backbone)
+    plan = choose(loaded.steps)
+    if task is not None:
+        add_head(loaded.model, task, PREVIEW_NAME, seed=0)
+    return plan, *show_plan(loaded.model, plan)
+
+
+def _checked(choose: Callable[[int | None], StepPlan], backbone: str) -> tuple[str, int]:
+    """The name and the number of steps of the backbone that the plan fits."""
+    from adapterkit.backbones.stated import stated_backbone
+    from adapterkit.plans.fitting import check_fit
+
+    stated = stated_backbone(backbone)
+    if stated is not None:
+        shape = stated.shape
+        check_fit(choose(shape.num_hidden_layers), shape, shape.has_layerwise)
+        return stated.id, shape.num_hidden_layers
+    loaded = _loaded(backbone)
+    check_fit(choose(loaded.steps), loaded.model.config, loaded.has_layerwise)
+    return loaded.id, loaded.steps
+
+
+def _loaded(backbone: str) -> Backbone:
+    """The backbone, where only a loaded model tells what its files hold, or what is wrong."""
+    from adapterkit.backbones.sources import check_source
+
+    check_source(backbone)
+    from adapterkit.backbones.loading import load_backbone
+
+    return load_backbone(backbone)
 
 
 def _chosen_plan(

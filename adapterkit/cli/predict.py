@@ -40,6 +40,11 @@ def predict(
         raise UserError("There is no text.", where=_name(file), hint="give a FILE, or pipe text in")
 
     from adapterkit.cli.progress import ProgressBars
+    from adapterkit.runs.manifest import load
+
+    # A run that is not there is told before the libraries, which take seconds, are loaded.
+    for path in adapter:
+        load(path)
     from adapterkit.serving.layers import predict_layers
     from adapterkit.serving.predictor import load_adapter
     from adapterkit.serving.rendering.text import render_text

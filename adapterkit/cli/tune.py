@@ -127,8 +127,8 @@ def _plan(backbone: str | None, mode: str | None, steps: str | None, plan: str |
 
 
 def _start(output: Path | None, asked: dict[str, Any], progress: Progress, command: str) -> Run:
-    from adapterkit.tasks.registry import task_names
-    from adapterkit.tuning.tune import tune as run_tune
+    from adapterkit.backbones.sources import check_source
+    from adapterkit.tasks.registry import load_task, task_names
 
     if "task" not in asked:
         raise UserError(
@@ -137,6 +137,11 @@ def _start(output: Path | None, asked: dict[str, Any], progress: Progress, comma
             allowed=[*task_names(), "or a task file of your own (YAML)"],
             hint="for example: adapterkit tune --task bc5cdr --mode adapter",
         )
+    # Mistakes in these are told before the libraries, which take seconds, are loaded.
+    load_task(asked["task"])
+    check_source(asked.get("backbone", "bundled"))
+    from adapterkit.tuning.tune import tune as run_tune
+
     return run_tune(**asked, output=output, progress=progress, command=command)
 
 

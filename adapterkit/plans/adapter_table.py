@@ -5,9 +5,16 @@ The table is written out here, so that plans are read and checked without import
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from adapterkit.plans.options import NON_LINEARITIES, Option
+from adapterkit.plans.methods.bottleneck import Bottleneck
+from adapterkit.plans.methods.low_rank import LowRank
+from adapterkit.plans.methods.method import Method
+from adapterkit.plans.methods.prefix import Prefix
+from adapterkit.plans.methods.reft import Reft
+from adapterkit.plans.options import NON_LINEARITIES, Option, OptionValue
 
 DEFAULT_ADAPTER = "double_seq_bn"
 DEFAULT_OPTIONS: dict[str, int | float] = {"r": 12}
@@ -24,12 +31,14 @@ class AdapterSpec:
         family: What configurations that want like learning rates have in common.
         summary: What learns.
         options: What plans may set.
+        methods: The members of the configuration, as AdapterHub has them where no option is set.
     """
 
     name: str
     family: str
     summary: str
     options: tuple[Option, ...]
+    methods: tuple[Method, ...]
 
     def option(self, name: str) -> Option | None:
         """The option spelled `name`, if there is one."""
@@ -37,6 +46,16 @@ class AdapterSpec:
             if name == option.name or name in option.aliases:
                 return option
         return None
+
+    def configured(self, options: Iterable[tuple[str, OptionValue]]) -> tuple[Method, ...]:
+        """The members of the configuration with these options, by name, set."""
+        changes: list[dict[str, Any]] = [{} for _ in self.methods]
+        for name, value in options:
+            option = self.option(name)
+            assert option is not None
+            changes[option.member][option.attribute] = value
+        pairs = zip(self.methods, changes, strict=True)
+        return tuple(method.with_options(change) for method, change in pairs)
 
 
 _REDUCTION = Option("r", "reduction_factor", "number", aliases=("reduction_factor",))
@@ -84,50 +103,106 @@ _UNIPELT = (
 ADAPTER_SPECS: dict[str, AdapterSpec] = {
     spec.name: spec
     for spec in (
-        AdapterSpec("seq_bn", "bottleneck", "a bottleneck behind the feed-forward", _BOTTLENECK),
+        AdapterSpec(
+            "seq_bn",
+            "bottleneck",
+            "a bottleneck behind the feed-forward",
+            _BOTTLENECK,
+            (Bottleneck(16),),
+        ),
         AdapterSpec(
             "double_seq_bn",
             "bottleneck",
             "bottlenecks behind attention and feed-forward",
             _BOTTLENECK,
+            (Bottleneck(16, mh_adapter=True),),
         ),
-        AdapterSpec("par_bn", "bottleneck", "a bottleneck beside the feed-forward", _BOTTLENECK),
+        AdapterSpec(
+            "par_bn",
+            "bottleneck",
+            "a bottleneck beside the feed-forward",
+            _BOTTLENECK,
+            (Bottleneck(2, scaling=4.0),),
+        ),
         AdapterSpec(
             "scaled_par_bn",
             "bottleneck",
             "a bottleneck beside the feed-forward, its scale learned",
             (_REDUCTION, _NON_LINEARITY, _DROPOUT),
+            (Bottleneck(2, scaling="learned"),),
         ),
         AdapterSpec(
             "compacter",
             "compacter",
             "Kronecker-factored bottlenecks behind attention and feed-forward",
             (*_BOTTLENECK, *_PHM),
+            (Bottleneck(32, mh_adapter=True, phm_layer=True),),
         ),
         AdapterSpec(
             "compacter++",
             "compacter",
             "a Kronecker-factored bottleneck behind the feed-forward",
             (*_BOTTLENECK, *_PHM),
-        ),
-        AdapterSpec("lora", "lora", "low-rank updates of the attention's matrices", _LORA),
-        AdapterSpec(
-            "dora", "lora", "low-rank updates and magnitudes of the attention's matrices", _LORA
-        ),
-        AdapterSpec("ia3", "ia3", "scales of keys, values and the feed-forward's units", _WHERE),
-        AdapterSpec(
-            "prefix_tuning", "prefix_tuning", "attention prefixes made by a small net", _PREFIX
+            (Bottleneck(32, phm_layer=True),),
         ),
         AdapterSpec(
-            "prefix_tuning_flat", "prefix_tuning", "attention prefixes", (_PREFIX_LENGTH, _DROPOUT)
+            "lora", "lora", "low-rank updates of the attention's matrices", _LORA, (LowRank(),)
         ),
-        AdapterSpec("mam", "mam", "attention prefixes and a parallel bottleneck", _MAM),
         AdapterSpec(
-            "unipelt", "unipelt", "gated prefixes, bottleneck and low-rank updates", _UNIPELT
+            "dora",
+            "lora",
+            "low-rank updates and magnitudes of the attention's matrices",
+            _LORA,
+            (LowRank(use_dora=True),),
         ),
-        AdapterSpec("loreft", "reft", "low-rank orthogonal interventions at a few tokens", _REFT),
-        AdapterSpec("noreft", "reft", "low-rank interventions at a few tokens", _REFT),
-        AdapterSpec("direft", "reft", "low-rank additions at a few tokens", _REFT),
+        AdapterSpec(
+            "ia3",
+            "ia3",
+            "scales of keys, values and the feed-forward's units",
+            _WHERE,
+            (LowRank(1, "kv", intermediate_lora=True, composition_mode="scale"),),
+        ),
+        AdapterSpec(
+            "prefix_tuning",
+            "prefix_tuning",
+            "attention prefixes made by a small net",
+            _PREFIX,
+            (Prefix(),),
+        ),
+        AdapterSpec(
+            "prefix_tuning_flat",
+            "prefix_tuning",
+            "attention prefixes",
+            (_PREFIX_LENGTH, _DROPOUT),
+            (Prefix(flat=True),),
+        ),
+        AdapterSpec(
+            "mam",
+            "mam",
+            "attention prefixes and a parallel bottleneck",
+            _MAM,
+            (Prefix(bottleneck_size=800), Bottleneck(2, scaling=4.0)),
+        ),
+        AdapterSpec(
+            "unipelt",
+            "unipelt",
+            "gated prefixes, bottleneck and low-rank updates",
+            _UNIPELT,
+            (
+                Prefix(10, use_gating=True),
+                Bottleneck(16, use_gating=True),
+                LowRank(use_gating=True),
+            ),
+        ),
+        AdapterSpec(
+            "loreft",
+            "reft",
+            "low-rank orthogonal interventions at a few tokens",
+            _REFT,
+            (Reft(orthogonality=True),),
+        ),
+        AdapterSpec("noreft", "reft", "low-rank interventions at a few tokens", _REFT, (Reft(),)),
+        AdapterSpec("direft", "reft", "low-rank additions at a few tokens", _REFT, (Reft(),)),
     )
 }
 """The configurations a plan may name."""

@@ -14,12 +14,13 @@ from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 from adapterkit.backbones.fingerprint import fingerprint
 from adapterkit.backbones.pretrained import FORMS, pretrained_names
 from adapterkit.plans.applied import AppliedPlan
-from adapterkit.plans.layout import block_layout
+from adapterkit.plans.fitting import check_fit
 from adapterkit.plans.mechanism import Site
 from adapterkit.plans.parts import adapter_names_of, has_layerwise, reads_pooler, task_head
+from adapterkit.plans.sites import plan_sites, untied_blocks
 from adapterkit.plans.stacking import members, stands_before
 from adapterkit.plans.step_plan import StepPlan
-from adapterkit.plans.task_adapter import check_task_adapter, task_adapter_config
+from adapterkit.plans.task_adapter import task_adapter_config
 from adapterkit.runs.errors import UserError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -65,19 +66,7 @@ def check_plan(model: RecursiveAdapterModel, plan: StepPlan) -> None:
     Raises:
         UserError: The plan does not fit the model.
     """
-    total = model.config.num_hidden_layers
-    plan.check(total, has_layerwise(model))
-    sites = [site for site in plan_sites(plan, total, "task") if site.adapter is not None]
-    for site in sites:
-        check_task_adapter(model, site)
-    reft = [site for site in sites if any(isinstance(c, ReftConfig) for c in _members(model, site))]
-    if len(reft) > 1:
-        raise UserError(
-            "A plan can have only one ReFT configuration: AdapterHub applies one at a time.",
-            where=f"the plan {plan}",
-            found=", ".join(str(site.choice) for site in reft),
-            hint="use the same options at all its steps, or another adapter at some of them",
-        )
+    check_fit(plan, model.config, has_layerwise(model))
 
 
 def activate(applied: AppliedPlan) -> None:
@@ -91,21 +80,6 @@ def activate(applied: AppliedPlan) -> None:
         applied.model.set_active_adapters(stack)
     if applied.head is not None:
         applied.model.active_head = applied.head
-
-
-def plan_sites(plan: StepPlan, total: int, name: str, pooled: bool = False) -> tuple[Site, ...]:
-    """The different choices of a plan with their steps and adapters, by first step."""
-    choices = plan.resolve(total)
-    sites: list[Site] = []
-    adapters = 0
-    for choice in dict.fromkeys(choices):
-        steps = tuple(step for step, other in enumerate(choices) if other == choice)
-        adapter = None
-        if choice.definition.takes_config:
-            adapters += 1
-            adapter = name if adapters == 1 else f"{name}-{adapters}"
-        sites.append(Site(choice, steps, adapter, pooled))
-    return tuple(sites)
 
 
 def check_name(model: RecursiveAdapterModel, name: str) -> None:
@@ -137,19 +111,9 @@ def _members(model: RecursiveAdapterModel, site: Site) -> list[AdapterConfig]:
 
 
 def _untie(model: RecursiveAdapterModel, sites: Sequence[Site]) -> None:
-    config = model.config
-    total = config.num_hidden_layers
-    groups = [g for s in sites for g in s.choice.definition.own_blocks(s.steps, total)]
-    layout = block_layout(config.block_of_step, groups)
-    if layout == config.block_of_step:
-        return
-    if config.own_parameters:
-        raise UserError(
-            "An adapter is merged into the backbone's weights.",
-            found=", ".join(config.own_parameters),
-            hint="undo it with model.reset_adapter() before blocks are untied",
-        )
-    model.set_blocks(layout)
+    layout = untied_blocks(model.config, sites)
+    if layout != model.config.block_of_step:
+        model.set_blocks(layout)
 
 
 def _add_weights(model: RecursiveAdapterModel, sites: Sequence[Site], seed: int) -> None:

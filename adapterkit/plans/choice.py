@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from adapterkit.plans.adapter_table import ADAPTER_SPECS
 from adapterkit.plans.mechanism import Mechanism
 from adapterkit.plans.mechanisms import MECHANISMS
+from adapterkit.plans.methods.method import Method
 from adapterkit.plans.options import OptionValue, format_value
 
 
@@ -34,6 +35,13 @@ class Choice:
     def definition(self) -> Mechanism:
         """The mechanism itself."""
         return MECHANISMS[self.mechanism]
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """The methods of its adapter configuration, with its options set."""
+        if self.config is None:
+            return ()
+        return ADAPTER_SPECS[self.config].configured(self.options)
 
     @property
     def family(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from adapterkit.backbones.adapter_model import RecursiveAdapterModel
+    from adapterkit.backbones.shape import BackboneShape
+    from adapterkit.backbones.weights import Weights
     from adapterkit.plans.choice import Choice
 
 
@@ -61,6 +63,20 @@ class Mechanism(ABC):
     def add(self, model: RecursiveAdapterModel, site: Site) -> None:
         """Add the weights that `site` needs to `model`; most mechanisms need none."""
         return None
+
+    def added(self, backbone: BackboneShape, site: Site) -> Iterable[Weights]:
+        """What `add` adds, worked out from the backbone's sizes."""
+        return ()
+
+    @abstractmethod
+    def trains(self, weights: Weights, site: Site, total: int) -> bool:
+        """Whether some weights of an adapted model are among those that `learning` yields.
+
+        Args:
+            weights: The weights.
+            site: Where the mechanism is applied.
+            total: Number of recursion steps of the backbone.
+        """
 
     @abstractmethod
     def learning(self, model: RecursiveAdapterModel, site: Site) -> Iterator[nn.Parameter]:

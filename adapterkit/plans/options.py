@@ -46,6 +46,16 @@ class Option:
     aliases: tuple[str, ...] = ()
 
     @property
+    def member(self) -> int:
+        """Which member of a union it is an option of; 0 where there is no union."""
+        return int(self.field.rpartition(".")[0] or 0)
+
+    @property
+    def attribute(self) -> str:
+        """AdapterHub's field of that member."""
+        return self.field.rpartition(".")[2]
+
+    @property
     def allowed(self) -> str:
         """What values the option takes, in words."""
         if self.kind == "name":

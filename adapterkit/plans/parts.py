@@ -10,12 +10,11 @@ from adapters.methods.bottleneck import BottleneckLayer
 from torch import nn
 
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
-from adapterkit.backbones.canonical import STEP_PREFIX
 from adapterkit.backbones.encoder import RecursiveEncoder
 from adapterkit.backbones.layerwise import LAYERWISE
 from adapterkit.backbones.pretrained import FORMS
 from adapterkit.backbones.relaxed import RELAXED
-from adapterkit.backbones.tying import BLOCK_PARAMETERS
+from adapterkit.backbones.tying import BLOCK_PARAMETERS, STEP_PREFIX
 
 BACKBONE, EMBEDDING_ADAPTER, HEADS = "albert.", "albert.encoder.embedding_adapter.", "heads."
 POOLER = "albert.pooler."

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from adapterkit.backbones.adapter_model import RecursiveAdapterModel
-from adapterkit.plans.apply import apply_plan
-from adapterkit.plans.ledger import Ledger, SharedRow, ledger
+from adapterkit.backbones.shape import BackboneShape
+from adapterkit.plans.counting import count_plan
 from adapterkit.plans.step_plan import StepPlan
+from adapterkit.plans.tally import Ledger, SharedRow
+
+if TYPE_CHECKING:
+    from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 
 PREVIEW_NAME = "task"
 """Name of the adapter and head of a plan that is only shown."""
@@ -32,6 +36,26 @@ class PlanRow:
     shipped_bytes: int
 
 
+def preview_plan(
+    backbone: BackboneShape, plan: StepPlan, head: int = 0
+) -> tuple[tuple[PlanRow, ...], Ledger]:
+    """List what each step would learn, from a backbone's sizes alone.
+
+    Args:
+        backbone: The sizes.
+        plan: The plan.
+        head: Parameters of the task head, where it is to be counted.
+
+    Returns:
+        As `show_plan`.
+
+    Raises:
+        UserError: The plan does not fit the backbone.
+    """
+    counts = count_plan(backbone, plan, name=PREVIEW_NAME, head=head)
+    return _rows(counts), counts
+
+
 def show_plan(model: RecursiveAdapterModel, plan: StepPlan) -> tuple[tuple[PlanRow, ...], Ledger]:
     """Apply a plan and list what each step learns.
 
@@ -48,7 +72,14 @@ def show_plan(model: RecursiveAdapterModel, plan: StepPlan) -> tuple[tuple[PlanR
     Raises:
         UserError: The plan does not fit the backbone.
     """
+    from adapterkit.plans.apply import apply_plan
+    from adapterkit.plans.ledger import ledger
+
     counts = ledger(apply_plan(model, plan, name=PREVIEW_NAME))
+    return _rows(counts), counts
+
+
+def _rows(counts: Ledger) -> tuple[PlanRow, ...]:
     steps = [
         PlanRow((row.step,), row.mechanism, row.learns, row.trainable, row.shipped_bytes)
         for row in counts.steps
@@ -57,7 +88,7 @@ def show_plan(model: RecursiveAdapterModel, plan: StepPlan) -> tuple[tuple[PlanR
         PlanRow(row.steps, row.part, _words(row), row.trainable, row.shipped_bytes)
         for row in counts.shared
     ]
-    return (*steps, *shared), counts
+    return (*steps, *shared)
 
 
 def _words(row: SharedRow) -> str:

@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from adapterkit.backbones.saving import CARD_FILE, save_backbone
+from adapterkit.backbones.folder_layout import CARD_FILE
+from adapterkit.backbones.saving import save_backbone
 from adapterkit.runs.atomic import remove_leftovers
 from adapterkit.runs.directory import RunDirectory
 from adapterkit.runs.disk import disk_errors

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from adapterkit.backbones.saving import CARD_FILE, CONFIG_FILE
+from adapterkit.backbones.folder_layout import CARD_FILE, CONFIG_FILE
 from adapterkit.runs.atomic import ensure_writable
 from adapterkit.runs.directory import RunDirectory
 from adapterkit.runs.disk import disk_errors

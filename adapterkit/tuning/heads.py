@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
-from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 from adapterkit.tasks.config import TaskConfig
+
+if TYPE_CHECKING:
+    from adapterkit.backbones.adapter_model import RecursiveAdapterModel
+
+
+def head_parameters(task: TaskConfig, hidden_size: int) -> int:
+    """How many parameters the head has that `add_head` adds to a model of this width."""
+    return len(task.output_names) * (hidden_size + 1)
 
 
 def add_head(model: RecursiveAdapterModel, task: TaskConfig, name: str, seed: int) -> None:
@@ -17,6 +24,8 @@ def add_head(model: RecursiveAdapterModel, task: TaskConfig, name: str, seed: in
         name: AdapterHub name of the head.
         seed: Of its weights; the random state outside is left as it was.
     """
+    import torch
+
     names = task.output_names
     id2label = dict(enumerate(names))
     with torch.random.fork_rng(devices=[]):

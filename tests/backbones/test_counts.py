@@ -12,7 +12,7 @@ from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 from adapterkit.backbones.canonical import canonical_shapes
 from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.layerwise import LAYERWISE, layerwise_config
-from adapterkit.backbones.pretrained import layerwise_shapes
+from adapterkit.backbones.pretrained_shapes import layerwise_shapes
 
 from .minialbert import Shape, base_tensors
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from adapters import ADAPTER_CONFIG_MAP
@@ -28,8 +30,7 @@ def test_former_names_mean_the_same(old: str) -> None:
 def test_options_are_fields_and_accept_their_defaults(name: str, option: str) -> None:
     known = ADAPTER_SPECS[name].option(option)
     assert known is not None
-    index, _, field = known.field.rpartition(".")
-    default = getattr(members(ADAPTER_CONFIG_MAP[name])[int(index or 0)], field)
+    default = getattr(members(ADAPTER_CONFIG_MAP[name])[known.member], known.attribute)
     if default is not None:
         text = "".join(default) if isinstance(default, list) else str(default)
         assert known.parse(text) == ("".join(default) if isinstance(default, list) else default)
@@ -45,3 +46,38 @@ def test_option_names_are_unambiguous() -> None:
 def test_adapterhub_knows_the_non_linearities(name: str) -> None:
     output = Activation_Function_Class(name)(torch.tensor([-1.0, 1.0]))
     assert not torch.equal(output, torch.tensor([-1.0, 1.0]))
+
+
+@pytest.mark.parametrize("name", ADAPTER_SPECS)
+def test_sizes_follow_from_adapterhubs_own_settings(name: str) -> None:
+    spec, theirs = ADAPTER_SPECS[name], members(ADAPTER_CONFIG_MAP[name])
+    for ours, their in zip(spec.methods, theirs, strict=True):
+        for field in dataclasses.fields(ours):  # type: ignore[arg-type]
+            value = getattr(their, field.name)
+            value = "".join(value) if isinstance(value, list) else value
+            assert getattr(ours, field.name) == value, (name, field.name)
+
+
+@pytest.mark.parametrize("name", ADAPTER_SPECS)
+def test_settings_that_no_option_changes_are_those_the_sizes_assume(name: str) -> None:
+    """What the methods have no field for, because every configuration has it alike."""
+    alike = {
+        "ln_before": False,
+        "ln_after": False,
+        "cross_adapter": False,
+        "inv_adapter": None,
+        "factorized_phm_W": True,
+        "shared_W_phm": False,
+        "shared_phm_rule": True,
+        "factorized_phm_rule": False,
+        "phm_bias": True,
+        "selfattn_lora": True,
+        "vera_d": None,
+        "vera_b": None,
+        "shared_gating": True,
+        "tied_weights": False,
+        "dtype": None,
+    }
+    for member in members(ADAPTER_CONFIG_MAP[name]):
+        found = {key: getattr(member, key) for key in alike if hasattr(member, key)}
+        assert found == {key: alike[key] for key in found}

@@ -11,12 +11,13 @@ from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.layerwise import LAYERWISE, layerwise_config
 from adapterkit.plans.apply import apply_plan
-from adapterkit.plans.ledger import Ledger, ledger
+from adapterkit.plans.ledger import ledger
 from adapterkit.plans.loading import load_adapted
 from adapterkit.plans.saving import save_adapted
 from adapterkit.plans.shipped import shipped_tensors
 from adapterkit.plans.show import show_plan
 from adapterkit.plans.step_plan import StepPlan
+from adapterkit.plans.tally import Ledger
 from tests.plans.conftest import bytes_on_disk
 
 MakeModel = Callable[[bool], RecursiveAdapterModel]

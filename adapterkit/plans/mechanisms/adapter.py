@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from adapterkit.backbones.adapter_model import RecursiveAdapterModel
+    from adapterkit.backbones.shape import BackboneShape
+    from adapterkit.backbones.weights import Weights
 
 
 class AdapterMechanism(Mechanism):
@@ -26,6 +28,23 @@ class AdapterMechanism(Mechanism):
         from adapterkit.plans.task_adapter import add_task_adapter
 
         add_task_adapter(model, site)
+
+    def added(self, backbone: BackboneShape, site: Site) -> Iterator[Weights]:
+        """What each of the site's steps gets, and what they have in common."""
+        from adapterkit.backbones.weights import Weights
+
+        for method in site.choice.methods:
+            size = method.at_step(backbone)
+            for step in site.steps:
+                yield Weights(
+                    "step_adapter", (step,), size.learnable, size.fixed, adapter=site.adapter
+                )
+            for kind, size in method.in_common(backbone, len(site.steps)).items():
+                yield Weights(kind, site.steps, size.learnable, size.fixed, adapter=site.adapter)
+
+    def trains(self, weights: Weights, site: Site, total: int) -> bool:
+        """The adapter's own weights."""
+        return weights.adapter is not None and weights.adapter == site.adapter
 
     def learning(self, model: RecursiveAdapterModel, site: Site) -> Iterator[nn.Parameter]:
         """The adapter's parameters."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from adapterkit.backbones.adapter_model import RecursiveAdapterModel
+    from adapterkit.backbones.weights import Weights
 
 
 class FrozenMechanism(Mechanism):
@@ -20,6 +21,10 @@ class FrozenMechanism(Mechanism):
     summary = "nothing"
     kind = "frozen"
     learns = False
+
+    def trains(self, weights: Weights, site: Site, total: int) -> bool:
+        """No weights learn."""
+        return False
 
     def learning(self, model: RecursiveAdapterModel, site: Site) -> Iterator[nn.Parameter]:
         """No parameter learns."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from adapterkit.backbones.adapter_model import RecursiveAdapterModel
+    from adapterkit.backbones.weights import Weights
 
 
 class FullMechanism(Mechanism):
@@ -28,6 +29,14 @@ class FullMechanism(Mechanism):
     def own_blocks(self, steps: Sequence[int], total: int) -> list[list[int]]:
         """The steps together, unless they are all there are."""
         return [list(steps)] if len(steps) < total else []
+
+    def trains(self, weights: Weights, site: Site, total: int) -> bool:
+        """The block of the site's steps; the whole backbone if these are all its steps."""
+        if len(site.steps) == total:
+            return weights.adapter is None and (weights.kind != "pooler" or site.pooled)
+        return weights.kind in ("block", "relaxed") and not set(site.steps).isdisjoint(
+            weights.steps
+        )
 
     def learning(self, model: RecursiveAdapterModel, site: Site) -> Iterator[nn.Parameter]:
         """The block of the site's steps; the whole backbone if these are all its steps."""

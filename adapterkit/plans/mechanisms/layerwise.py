@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from adapterkit.backbones.adapter_model import RecursiveAdapterModel
+    from adapterkit.backbones.weights import Weights
 
 
 class LayerwiseMechanism(Mechanism):
@@ -20,6 +21,12 @@ class LayerwiseMechanism(Mechanism):
     summary = "the pretrained layer-wise adapters"
     kind = "layerwise"
     needs_layerwise = True
+
+    def trains(self, weights: Weights, site: Site, total: int) -> bool:
+        """The layer-wise adapters at the site's steps."""
+        if weights.kind == "embedding_adapter":
+            return 0 in site.steps
+        return weights.kind == "layerwise" and not set(site.steps).isdisjoint(weights.steps)
 
     def learning(self, model: RecursiveAdapterModel, site: Site) -> Iterator[nn.Parameter]:
         """The parameters of the layer-wise adapters at the site's steps."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from adapterkit.backbones.adapter_model import RecursiveAdapterModel
+    from adapterkit.backbones.weights import Weights
 
 
 class UntiedMechanism(Mechanism):
@@ -23,6 +24,12 @@ class UntiedMechanism(Mechanism):
     def own_blocks(self, steps: Sequence[int], total: int) -> list[list[int]]:
         """Each step alone."""
         return [[step] for step in steps]
+
+    def trains(self, weights: Weights, site: Site, total: int) -> bool:
+        """The block of each of the site's steps."""
+        return weights.kind in ("block", "relaxed") and not set(site.steps).isdisjoint(
+            weights.steps
+        )
 
     def learning(self, model: RecursiveAdapterModel, site: Site) -> Iterator[nn.Parameter]:
         """The block of each of the site's steps."""

@@ -1,0 +1,1 @@
+"""AdapterHub's methods by their sizes, so that plans are counted and checked without torch."""
