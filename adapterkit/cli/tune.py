@@ -64,6 +64,15 @@ def tune(
         ),
     ] = None,
     protocol: options.Protocol = "word",
+    prefix_cache: Annotated[
+        str,
+        typer.Option(
+            "--prefix-cache",
+            metavar="auto|off",
+            help="Keep what the frozen steps below the lowest that learns make of each text, or "
+            "run them with every batch.",
+        ),
+    ] = "auto",
     threads: Annotated[
         int | None, typer.Option("--threads", metavar="N", min=1, help="Processor threads to use.")
     ] = None,

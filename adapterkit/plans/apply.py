@@ -17,6 +17,7 @@ from adapterkit.plans.applied import AppliedPlan
 from adapterkit.plans.layout import block_layout
 from adapterkit.plans.mechanism import Site
 from adapterkit.plans.parts import adapter_names_of, has_layerwise, reads_pooler, task_head
+from adapterkit.plans.prefix import set_frozen_prefix
 from adapterkit.plans.stacking import members, stands_before
 from adapterkit.plans.step_plan import StepPlan
 from adapterkit.plans.task_adapter import check_task_adapter, task_adapter_config
@@ -33,6 +34,7 @@ def apply_plan(
 
     Everything else is frozen. The task head called `name`, or else the active one, learns too; it
     may be added before or after, but before where it reads the pooler and every step is `full`.
+    The steps below the lowest that learns become the model's frozen prefix, without dropout.
 
     Args:
         model: The backbone. It is changed.
@@ -55,6 +57,7 @@ def apply_plan(
     _add_weights(model, sites, seed)
     applied = AppliedPlan(model, resolved, name, sites, _active_order(model, sites), backbone)
     _set_learning(applied)
+    set_frozen_prefix(applied)
     activate(applied)
     return applied
 
