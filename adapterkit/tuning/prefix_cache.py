@@ -106,17 +106,18 @@ class PrefixCache:
 
     def _make_room(self, size: int, kept: Collection[str]) -> None:
         entries = {path: _size(path) for path in self.folder.iterdir() if path.name != _LOCKS}
-        held = sum(entries.values())
-        free = shutil.disk_usage(self.folder).free
-        for entry in sorted(entries, key=_last_use):
+        others = [path for path in sorted(entries, key=_last_use) if path.name not in kept]
+        removable = sum(entries[path] for path in others)
+        held, free = sum(entries.values()), shutil.disk_usage(self.folder).free
+        if free + removable < size + _SPARE:
+            raise CacheUnavailableError(f"too little free disk space for {size:,} bytes")
+        for entry in others if held - removable + size <= self.limit else ():
             if held + size <= self.limit and free >= size + _SPARE:
                 return
-            if entry.name not in kept and self._remove(entry):
+            if self._remove(entry):
                 held, free = held - entries[entry], free + entries[entry]
         if held + size > self.limit:
             raise CacheUnavailableError(f"no room for {size:,} bytes in {self.limit:,}")
-        if free < size + _SPARE:
-            raise CacheUnavailableError(f"too little free disk space for {size:,} bytes")
 
     def _remove(self, entry: Path) -> bool:
         """Remove an entry that nobody is writing; whether it is gone."""
