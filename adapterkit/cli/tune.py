@@ -69,8 +69,8 @@ def tune(
         typer.Option(
             "--prefix-cache",
             metavar="auto|off",
-            help="Keep what the frozen steps below the lowest that learns make of each text, or "
-            "run them with every batch.",
+            help="Run the frozen steps below the lowest that learns once a text, and keep what "
+            "they make of it; or run them with every batch.",
         ),
     ] = "auto",
     threads: Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -59,9 +60,10 @@ class StateFile:
     def __init__(self, path: Path, layout: StateLayout) -> None:
         self._layout = layout
         with open(path, "rb") as file:
-            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        if len(self._map) != layout.bytes:
-            raise OSError(f"{path} holds {len(self._map)} bytes instead of {layout.bytes}")
+            size = os.fstat(file.fileno()).st_size
+            if size != layout.bytes:
+                raise OSError(f"{path} holds {size} bytes instead of {layout.bytes}")
+            self._map = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
         self._rows = np.frombuffer(self._map, dtype=DTYPE).reshape(-1, layout.hidden)
 
     def padded(self, indices: Sequence[int], tokens: int) -> torch.Tensor:
