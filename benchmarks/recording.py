@@ -16,7 +16,7 @@ from typing import Any
 
 _KEPT = (
     "task", "plan", "seed", "protocol", "backbone", "ledger", "hyperparameters", "metrics",
-    "timings", "memory", "padding_share", "notes",
+    "prefix", "timings", "memory", "padding_share", "notes",
 )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import adapters
 import torch
 from adapters import AlbertAdapterModel
 from adapters.composition import adjust_tensors_for_parallel_
+from adapters.context import ForwardContext
 from adapters.methods.lora import LoRALinear
 from adapters.models import MODEL_MIXIN_MAPPING
 from adapters.models.albert.mixin_albert import AlbertModelAdaptersMixin
@@ -140,6 +141,39 @@ class RecursiveAdapterModel(AlbertAdapterModel):  # type: ignore[misc]
         adapters.init(self.albert)
         self._init_head_modules()
         self.init_weights()
+
+    def forward(self, *args: Any, states: torch.Tensor | None = None, **kwargs: Any) -> Any:
+        """Compute as `AlbertAdapterModel.forward` does, or from the frozen prefix on.
+
+        Args:
+            args: As `AlbertAdapterModel.forward` takes them; so are `kwargs`.
+            states: What `prefix_states` makes of the text, shape (batch, tokens, hidden). The
+                frozen prefix is not run then; ``attention_mask`` must be given by name.
+            kwargs: See `args`.
+        """
+        if states is None:
+            return super().forward(*args, **kwargs)
+        return self._above_prefix(*args, states=states, **kwargs)
+
+    @ForwardContext.wrap  # type: ignore[untyped-decorator]
+    def _above_prefix(
+        self,
+        input_ids: torch.Tensor | None = None,
+        *,
+        states: torch.Tensor,
+        attention_mask: torch.Tensor,
+        head: str | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        outputs = self.albert(attention_mask=attention_mask, states=states)
+        return self.forward_head(
+            outputs,
+            head_name=head,
+            attention_mask=attention_mask,
+            return_dict=True,
+            pooled_output=outputs.pooler_output,
+            **kwargs,
+        )
 
     def set_blocks(self, block_of_step: Sequence[int]) -> None:
         """Change which steps share a block; see `RecursiveModel.set_blocks`."""

@@ -92,18 +92,32 @@ class RecursiveEncoder(AlbertTransformer):  # type: ignore[misc]
         output_attentions: bool = False,
         output_hidden_states: bool = False,
         return_dict: bool = True,
+        steps: range | None = None,
     ) -> BaseModelOutput | tuple[Any, ...]:
-        """Run every recursion step; arguments and result as `AlbertTransformer.forward`."""
-        states = self.embed(hidden_states)
+        """Run the recursion; arguments and result as `AlbertTransformer.forward`.
+
+        Args:
+            hidden_states: Embeddings (batch, tokens, embedding); if `steps` begins above step 0,
+                the states (batch, tokens, hidden) that the first of them reads.
+            attention_mask: Added to attention scores.
+            head_mask: One mask a step, or none.
+            output_attentions: Whether attention maps are returned.
+            output_hidden_states: Whether the states before and after each step are returned.
+            return_dict: Whether the result is an object rather than a tuple.
+            steps: The consecutive steps to run; by default all.
+        """
+        groups = self.albert_layer_groups
+        steps = range(len(groups)) if steps is None else steps
+        states = hidden_states if steps.start > 0 else self.embed(hidden_states)
         all_states: tuple[torch.Tensor, ...] | None = (states,) if output_hidden_states else None
         all_attentions: tuple[torch.Tensor, ...] | None = () if output_attentions else None
-        masks = [None] * len(self.albert_layer_groups) if head_mask is None else head_mask
-        for step, group in enumerate(self.albert_layer_groups):
+        masks = [None] * len(groups) if head_mask is None else head_mask
+        for step in steps:
             arguments = (states, attention_mask, masks[step : step + 1], output_attentions)
             if self.gradient_checkpointing and self.training:
-                output = self._gradient_checkpointing_func(group.__call__, *arguments)
+                output = self._gradient_checkpointing_func(groups[step].__call__, *arguments)
             else:
-                output = group(*arguments)
+                output = groups[step](*arguments)
             states = output[0]
             if all_attentions is not None:
                 all_attentions += tuple(output[-1])

@@ -16,10 +16,12 @@ from transformers import (
     AlbertForTokenClassification,
     AlbertModel,
 )
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.models.albert.modeling_albert import AlbertEmbeddings, AlbertMLMHead
 
 from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.encoder import RecursiveEncoder
+from adapterkit.backbones.prefix import attention_bias, hold_prefix
 from adapterkit.backbones.tying import set_blocks
 
 
@@ -35,6 +37,12 @@ class RecursiveModel(AlbertModel):  # type: ignore[misc]
 
     config_class = RecursiveConfig
     supports_gradient_checkpointing = True
+    frozen_prefix = 0
+    """Number of leading steps in which nothing learns.
+
+    Where there are any, they and the embeddings compute in training as in evaluation, without
+    dropout, so that what they make of a text is constant.
+    """
 
     def __init__(self, config: RecursiveConfig, add_pooling_layer: bool = True) -> None:
         config = copy.deepcopy(config)
@@ -50,6 +58,35 @@ class RecursiveModel(AlbertModel):  # type: ignore[misc]
         self.attn_implementation = config._attn_implementation
         self.position_embedding_type = config.position_embedding_type
         self.post_init()
+
+    def train(self, mode: bool = True) -> RecursiveModel:
+        """Set training mode; the frozen prefix stays in evaluation mode."""
+        super().train(mode)
+        if mode and self.frozen_prefix:
+            hold_prefix(self)
+        return self
+
+    def forward(self, *args: Any, states: torch.Tensor | None = None, **kwargs: Any) -> Any:
+        """Compute as `AlbertModel.forward` does, or from the frozen prefix on.
+
+        Args:
+            args: As `AlbertModel.forward` takes them; so are `kwargs`.
+            states: What the frozen prefix makes of the text, shape (batch, tokens, hidden). It is
+                not run then, and of the other arguments ``attention_mask`` alone is read.
+            kwargs: See `args`.
+        """
+        if states is None:
+            return super().forward(*args, **kwargs)
+        return self._above_prefix(states, kwargs["attention_mask"])
+
+    def _above_prefix(
+        self, states: torch.Tensor, attention_mask: torch.Tensor
+    ) -> BaseModelOutputWithPooling:
+        bias = attention_bias(self, attention_mask, states)
+        steps = range(self.frozen_prefix, self.config.num_hidden_layers)
+        last = self.encoder(states, bias, steps=steps).last_hidden_state
+        pooled = self.pooler_activation(self.pooler(last[:, 0]))
+        return BaseModelOutputWithPooling(last_hidden_state=last, pooler_output=pooled)
 
     def set_blocks(self, block_of_step: Sequence[int]) -> None:
         """Change which steps share a block; what the model computes does not change.

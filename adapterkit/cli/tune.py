@@ -64,6 +64,15 @@ def tune(
         ),
     ] = None,
     protocol: options.Protocol = "word",
+    prefix_cache: Annotated[
+        str,
+        typer.Option(
+            "--prefix-cache",
+            metavar="auto|off",
+            help="Run the frozen steps below the lowest that learns once a text, and keep what "
+            "they make of it; or run them with every batch.",
+        ),
+    ] = "auto",
     threads: Annotated[
         int | None, typer.Option("--threads", metavar="N", min=1, help="Processor threads to use.")
     ] = None,

@@ -17,6 +17,7 @@ from adapterkit.plans.applied import AppliedPlan
 from adapterkit.plans.fitting import check_fit
 from adapterkit.plans.mechanism import Site
 from adapterkit.plans.parts import adapter_names_of, has_layerwise, reads_pooler, task_head
+from adapterkit.plans.prefix import set_frozen_prefix
 from adapterkit.plans.sites import plan_sites, untied_blocks
 from adapterkit.plans.stacking import members, stands_before
 from adapterkit.plans.step_plan import StepPlan
@@ -34,6 +35,7 @@ def apply_plan(
 
     Everything else is frozen. The task head called `name`, or else the active one, learns too; it
     may be added before or after, but before where it reads the pooler and every step is `full`.
+    The steps below the lowest that learns become the model's frozen prefix, without dropout.
 
     Args:
         model: The backbone. It is changed.
@@ -56,6 +58,7 @@ def apply_plan(
     _add_weights(model, sites, seed)
     applied = AppliedPlan(model, resolved, name, sites, _active_order(model, sites), backbone)
     _set_learning(applied)
+    set_frozen_prefix(applied)
     activate(applied)
     return applied
 

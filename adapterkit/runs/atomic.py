@@ -13,6 +13,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from adapterkit.runs.disk import disk_errors
 from adapterkit.runs.errors import UserError
@@ -20,6 +21,7 @@ from adapterkit.runs.jsonable import json_ready
 
 __all__ = [
     "atomic_directory",
+    "atomic_file",
     "disk_errors",
     "ensure_writable",
     "remove_leftovers",
@@ -67,6 +69,31 @@ def write_json(path: str | Path, obj: object) -> None:
     """
     text = json.dumps(json_ready(obj), indent=2, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
+
+
+@contextlib.contextmanager
+def atomic_file(path: str | Path) -> Iterator[BinaryIO]:
+    """Yield a temporary file that becomes ``path`` if the block ends well.
+
+    After any exception, an interrupt included, it is removed and ``path`` is as it was. The folder
+    must be there.
+
+    Raises:
+        UserError: The disk is full or the path cannot be written.
+    """
+    target = Path(os.path.realpath(path))
+    with disk_errors(target):
+        temporary = _sibling(target)
+        try:
+            with open(temporary, "xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync_directory(target.parent)
 
 
 @contextlib.contextmanager

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from adapterkit.tasks.config import TaskConfig
 from adapterkit.tasks.encoding import IGNORED, Encoded
+
+if TYPE_CHECKING:
+    from adapterkit.tuning.state_file import StateFile
 
 Features = dict[str, torch.Tensor]
 
@@ -98,11 +102,19 @@ class Collator:
     """Turns indices of windows into padded tensors.
 
     ``input_ids`` and ``attention_mask`` are (batch, tokens); ``labels`` are (batch, tokens) of tag
-    ids for NER, (batch,) of class ids, or (batch, classes) of zeros and ones.
+    ids for NER, (batch,) of class ids, or (batch, classes) of zeros and ones. Where the states of
+    the frozen prefix are kept, ``states`` are (batch, tokens, hidden).
     """
 
-    def __init__(self, task: TaskConfig, encoded: Encoded, pad_token_id: int) -> None:
+    def __init__(
+        self,
+        task: TaskConfig,
+        encoded: Encoded,
+        pad_token_id: int,
+        states: StateFile | None = None,
+    ) -> None:
         self._task, self._encoded, self._pad = task, encoded, pad_token_id
+        self._states = states
 
     def __call__(self, indices: Sequence[int]) -> Features:
         """The tensors of the windows with these indices."""
@@ -117,6 +129,8 @@ class Collator:
             features["labels"] = _padded([window.labels for window in windows], width, IGNORED)
         else:
             features["labels"] = self._targets([window.example for window in windows])
+        if self._states is not None:
+            features["states"] = self._states.padded(indices, width)
         return features
 
     def _targets(self, examples: Sequence[int]) -> torch.Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from adapterkit.tasks.examples import Example, NerExample, all_of
 from adapterkit.tasks.scoring import score
 from adapterkit.tuning.batches import Collator, WindowDataset, cut_by_tokens
 
+if TYPE_CHECKING:
+    from adapterkit.tuning.state_file import StateFile
+
 EVALUATION_TOKENS = 4096
 
 
@@ -31,12 +34,14 @@ class EvaluationSplit:
         examples: As they are scored; with protocol ``nlpie`` pieces stand as words.
         encoded: What the model reads.
         pad_token_id: What short windows are padded with.
+        states: What the model's frozen prefix makes of the windows, where that is kept.
     """
 
     task: TaskConfig
     examples: tuple[Example, ...]
     encoded: Encoded
     pad_token_id: int
+    states: StateFile | None = None
 
 
 def evaluation_split(
@@ -64,17 +69,15 @@ def predict_logits(
     """
     progress = progress or Silence()
     lengths = WindowDataset(split.encoded).lengths
-    collate = Collator(split.task, split.encoded, split.pad_token_id)
+    collate = Collator(split.task, split.encoded, split.pad_token_id, split.states)
     logits: list[np.ndarray] = [np.empty(0)] * len(lengths)
     was_training = model.training
     model.eval()
     with torch.inference_mode():
         for batch in cut_by_tokens(range(len(lengths)), lengths, EVALUATION_TOKENS):
             features = collate(batch)
-            output = model(
-                features["input_ids"].to(model.device),
-                attention_mask=features["attention_mask"].to(model.device),
-            ).logits
+            del features["labels"]
+            output = model(**{name: t.to(model.device) for name, t in features.items()}).logits
             rows = output.float().cpu().numpy()
             for index, row in zip(batch, rows, strict=True):
                 logits[index] = row[: lengths[index]] if split.task.kind == "ner" else row

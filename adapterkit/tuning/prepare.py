@@ -18,6 +18,7 @@ from adapterkit.tasks.registry import load_task
 from adapterkit.tasks.sources import TaskData, load_data
 from adapterkit.tuning.evaluation import EvaluationSplit, evaluation_split
 from adapterkit.tuning.heads import add_head
+from adapterkit.tuning.prefix import PrefixRecord
 from adapterkit.tuning.request import Request
 from adapterkit.tuning.settings import Settings, check_range, resolve_settings
 
@@ -37,6 +38,7 @@ class Prepared:
         applied: The plan on the model.
         settings: Resolved hyper-parameters.
         splits: The encoded splits.
+        prefix: What became of the frozen prefix, once `keep_prefix` has seen to it.
     """
 
     request: Request
@@ -46,6 +48,7 @@ class Prepared:
     applied: AppliedPlan
     settings: Settings
     splits: dict[str, EvaluationSplit]
+    prefix: PrefixRecord | None = None
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -66,6 +69,7 @@ def prepare(request: Request, progress: Progress) -> Prepared:
     task = load_task(request.task)
     plan = StepPlan.parse(request.plan)
     _check_protocol(task, request)
+    _check_prefix_cache(request)
     check_range("--seed", request.seed, 0, _LARGEST_SEED)
     check_range("--limit-train", request.limit_train, 1, math.inf)
     progress.begin("reading data")
@@ -98,6 +102,16 @@ def prepare(request: Request, progress: Progress) -> Prepared:
 def adapter_name(task: TaskConfig) -> str:
     """The name of a task's adapter and head, in the characters AdapterHub can hold."""
     return re.sub(r"[^A-Za-z0-9_-]", "_", task.name)
+
+
+def _check_prefix_cache(request: Request) -> None:
+    if request.prefix_cache not in ("auto", "off"):
+        raise UserError(
+            "the prefix cache cannot be set so",
+            where="--prefix-cache",
+            found=request.prefix_cache,
+            allowed=("auto", "off"),
+        )
 
 
 def _check_protocol(task: TaskConfig, request: Request) -> None:

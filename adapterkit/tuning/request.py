@@ -6,10 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from adapterkit.runs.errors import UserError
 from adapterkit.tasks.encoding import Protocol
+
+PrefixCacheMode = Literal["auto", "off"]
 
 _KEYWORDS = ("auto", "bundled", "hub", "sample")
 
@@ -30,6 +32,7 @@ class Request:
         patience: Epochs without a better dev score after which training stops.
         limit_train: Train on the first so many examples.
         protocol: How NER is scored.
+        prefix_cache: Whether the states of the frozen prefix are kept; see `prefix`.
     """
 
     task: str
@@ -43,6 +46,7 @@ class Request:
     patience: int | None = None
     limit_train: int | None = None
     protocol: Protocol = "word"
+    prefix_cache: PrefixCacheMode = "auto"
 
     def __post_init__(self) -> None:
         """Make paths absolute, so that the run can be resumed from any folder."""

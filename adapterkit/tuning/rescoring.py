@@ -11,6 +11,7 @@ from adapterkit.tasks.config import TaskConfig
 from adapterkit.tasks.registry import load_task
 from adapterkit.tasks.sources import SPLITS, TaskData, load_data
 from adapterkit.tuning.evaluation import evaluation_split, predict_split, score_split
+from adapterkit.tuning.prefix import with_found_states
 from adapterkit.tuning.reloading import LoadedRun, load_run
 
 
@@ -56,6 +57,7 @@ def evaluate_run(
         loaded.max_length,
         "nlpie" if loaded.manifest.protocol == "nlpie" else "word",
     )
+    scored = with_found_states(loaded.applied, scored)
     progress.begin(f"scoring {split}", len(scored.encoded.windows))
     metrics = score_split(scored, predict_split(loaded.applied.model, scored, progress))
     return {

@@ -102,7 +102,8 @@ def _manifest(
             "schedule": "linear",
         },
         "metrics": dict(metrics),
-        "timings": {"cache_seconds": 0.0, **timings},
+        "prefix": None if prepared.prefix is None else prepared.prefix.as_dict(),
+        "timings": dict(timings),
         "memory": {"peak_bytes": peak_memory_bytes()},
         "versions": versions(),
         "hardware": hardware(),
@@ -114,7 +115,7 @@ def _manifest(
 
 
 def _notes(prepared: Prepared) -> list[str]:
-    notes = list(prepared.data.notes)
+    notes = [*prepared.data.notes, *(prepared.prefix.notes if prepared.prefix else ())]
     for name, split in prepared.splits.items():
         if split.encoded.truncated:
             what = "words shortened" if prepared.task.kind == "ner" else "texts cut"

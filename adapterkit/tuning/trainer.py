@@ -63,7 +63,7 @@ class PlanTrainer(Trainer):  # type: ignore[misc]
             args=_arguments(settings, seed, directory),
             train_dataset=dataset,
             eval_dataset=WindowDataset(dev.encoded),
-            data_collator=Collator(train.task, train.encoded, train.pad_token_id),
+            data_collator=Collator(train.task, train.encoded, train.pad_token_id, train.states),
             callbacks=[reporting, saving, *_early_stopping(settings)],
         )
         self.remove_callback(PrinterCallback)

@@ -22,8 +22,9 @@ from adapterkit.tuning.callbacks import Reporting, Saving
 from adapterkit.tuning.checkpoints import Checkpoint, last_checkpoint
 from adapterkit.tuning.evaluation import predict_split, score_split
 from adapterkit.tuning.interruption import interrupted, resume_command
+from adapterkit.tuning.keeping import cache_seconds, keep_prefix
 from adapterkit.tuning.prepare import Prepared, prepare
-from adapterkit.tuning.request import Request, check_same
+from adapterkit.tuning.request import PrefixCacheMode, Request, check_same
 from adapterkit.tuning.results import batch_padding, drop_work, write_results
 from adapterkit.tuning.run import Run
 from adapterkit.tuning.trainer import PlanTrainer
@@ -47,6 +48,7 @@ def tune(
     patience: int | None = None,
     limit_train: int | None = None,
     protocol: Protocol = "word",
+    prefix_cache: PrefixCacheMode = "auto",
     resume: bool = False,
     progress: Progress | None = None,
     command: str = "adapterkit.tune(...)",
@@ -68,6 +70,8 @@ def tune(
         patience: Stop after so many epochs without a better dev score.
         limit_train: Train on the first so many examples.
         protocol: ``"word"``, or ``"nlpie"`` to reproduce its figures.
+        prefix_cache: ``"off"`` runs the steps below the lowest that learns with every batch;
+            ``"auto"`` once a text, where that is exact.
         resume: Go on with the unfinished run in `output`.
         progress: Told how it goes.
         command: Kept in ``run.json``.
@@ -88,6 +92,7 @@ def tune(
         patience=patience,
         limit_train=limit_train,
         protocol=protocol,
+        prefix_cache=prefix_cache,
     )
     if resume:
         return resume_run(_required(output), request, progress=progress, command=command)
@@ -167,6 +172,7 @@ def _train_and_score(
 ) -> Run:
     try:
         with disk_errors(directory.path):
+            prepared = keep_prefix(prepared, directory, progress)
             train_seconds, padding = _train(prepared, directory, progress, resume)
             started = time.monotonic()
             predictions, metrics = {}, {}
@@ -178,6 +184,7 @@ def _train_and_score(
             timings = {
                 "train_seconds": round(train_seconds, 3),
                 "evaluate_seconds": round(time.monotonic() - started, 3),
+                "cache_seconds": cache_seconds(directory),
             }
             manifest = write_results(
                 directory, prepared, predictions, metrics, timings, command, padding

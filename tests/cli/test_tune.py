@@ -48,6 +48,18 @@ def test_json_is_the_manifest_and_nothing_else(tune, tmp_path):
     assert printed["command"].endswith("--seed 3")
 
 
+def test_the_frozen_steps_are_run_once_a_text_unless_told_otherwise(tune):
+    outcome = tune("--json", "--mode", "head")
+    assert outcome.json["prefix"]["splits"].keys() == {"train", "dev", "test"}
+    assert "running the frozen steps 0-3: train" in outcome.stderr
+    outcome = tune("--json", "--mode", "head", "--prefix-cache", "off", output="off")
+    assert outcome.json["prefix"] == {"steps": 4, "cache": "off", "splits": {}, "bytes": 0}
+    assert "frozen" not in outcome.stderr
+    outcome = tune("--prefix-cache", "on", output="on")
+    assert outcome.status == 2
+    assert "--prefix-cache" in outcome.stderr
+
+
 def test_the_sample_is_noticed_loudly(tune):
     for extra in ([], ["--json"]):
         outcome = tune(*extra, output=f"runs-{len(extra)}")

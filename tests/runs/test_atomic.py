@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import signal
@@ -44,6 +45,40 @@ def test_a_symbolic_link_is_followed(tmp_path):
     atomic.write_text(tmp_path / "link", "new")
     assert target.read_text() == "new"
     assert (tmp_path / "link").is_symlink()
+
+
+def test_a_file_appears_when_it_is_whole(tmp_path):
+    path = tmp_path / "states"
+    path.write_bytes(b"old")
+    with atomic.atomic_file(path) as file:
+        file.write(b"ne")
+        file.flush()
+        assert path.read_bytes() == b"old"
+        file.write(b"w")
+    assert path.read_bytes() == b"new"
+    assert names(tmp_path) == ["states"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_a_file_that_fails_leaves_the_old_one(tmp_path, error):
+    path = tmp_path / "states"
+    path.write_bytes(b"old")
+
+    def fail():
+        with atomic.atomic_file(path) as file:
+            file.write(b"new")
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["states"]
+
+
+def test_a_full_disk_under_a_file_is_told(tmp_path):
+    with pytest.raises(UserError, match="no space left"), atomic.atomic_file(tmp_path / "x"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert names(tmp_path) == []
 
 
 def test_json_holds_what_json_knows(tmp_path):
