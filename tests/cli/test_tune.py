@@ -230,7 +230,7 @@ def test_ctrl_c_leaves_a_run_that_can_be_resumed(cli, tiny_backbone, tmp_path):
 def test_the_folder_is_named_after_what_was_typed(cli, tiny_backbone, tmp_path):
     # The first is the default, and what README shows.
     for arguments, name in (
-        (["--mode", "adapter"], "bc5cdr-adapter-seq-bn-s0"),
+        (["--mode", "adapter"], "bc5cdr-adapter-double-seq-bn-r-12-s0"),
         (
             ["--mode", "lora", "--steps", "2-3", "--seed", "1"],
             "bc5cdr-2-3-adapter-lora-rest-frozen-s1",

@@ -14,7 +14,7 @@ from adapterkit.plans.options import Option, OptionValue
 from adapterkit.plans.step_plan import Assignment, StepPlan
 from adapterkit.runs.errors import UserError
 
-ADAPTER = Choice("adapter", "seq_bn")
+ADAPTER = Choice("adapter", "double_seq_bn", (("r", 12),))
 
 
 def values_of(option: Option) -> st.SearchStrategy[OptionValue]:
