@@ -56,11 +56,12 @@ def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _tuned(task: str, backbone: Path, output: Path) -> Path:
     tune(
         task,
-        "adapter",
+        "seq_bn",
         backbone=backbone,
         data="sample",
         output=output,
         epochs=1,
+        learning_rate=2e-3,
         limit_train=TRAINED_ON,
     )
     return output
