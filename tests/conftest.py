@@ -2,6 +2,8 @@
 
 - Sockets reach no other machine, except in tests marked ``hub``.
 - ``HOME`` and the caches are empty temporary folders, and ``ADAPTERKIT_DATA`` is not set.
+- torch has one thread, in tests and what they start: sums in another number of threads differ in
+  their last bits, and tests run side by side.
 - A test that asks for ``corpora`` gets the folder that ``ADAPTERKIT_DATA`` named, and has it set.
   Without one it is skipped; where ``CI`` is set it fails, so that no pipeline passes untested.
 """
@@ -28,6 +30,7 @@ os.environ.update(
     HF_EVALUATE_OFFLINE="1",
     HF_HUB_DISABLE_TELEMETRY="1",
     TOKENIZERS_PARALLELISM="false",
+    OMP_NUM_THREADS="1",
     HF_HOME=str(_CACHE / "huggingface"),
 )
 

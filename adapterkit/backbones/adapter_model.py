@@ -21,10 +21,10 @@ from torch import nn
 from adapterkit.backbones.adapter_layers import (
     PicklablePromptTuningLayer,
     StepBottleneckLayer,
-    StepLoRALinear,
     StepSdpaAttention,
 )
 from adapterkit.backbones.config import RecursiveConfig
+from adapterkit.backbones.lora_layers import StepLoRALinear
 from adapterkit.backbones.model import RecursiveModel
 from adapterkit.backbones.relaxed import ATTENTION_OUTPUT
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-from adapterkit.backbones.adapter_layers import StepLoRALinear
 from adapterkit.backbones.canonical import state_shapes
 from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.fingerprint import fingerprint
@@ -19,6 +18,7 @@ from adapterkit.backbones.folder_layout import (
 )
 from adapterkit.backbones.layerwise import LAYERWISE
 from adapterkit.backbones.loading import Backbone
+from adapterkit.backbones.lora_layers import StepLoRALinear
 from adapterkit.backbones.model import RecursiveModel
 from adapterkit.backbones.pretrained_files import write_pretrained
 from adapterkit.backbones.relaxed import RELAXED

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from adapterkit.backbones.fusing import fuse_updates
 from adapterkit.runs.progress import Progress, Silence
 from adapterkit.serving.entities import find_entities, readable, segment_texts
 from adapterkit.serving.predictions import Prediction, ScoredLabel
@@ -119,7 +121,11 @@ def load_adapter(path: str | Path) -> Predictor:
     Raises:
         UserError: If the run is unfinished or damaged, or its backbone is gone or has changed.
     """
-    return Predictor(Path(path), load_run(path))
+    run = load_run(path)
+    # Its weights change no more, and a text may come alone.
+    with torch.no_grad():
+        fuse_updates(run.backbone.model)
+    return Predictor(Path(path), run)
 
 
 def _probabilities(logits: NDArray[np.float64], task: TaskConfig) -> NDArray[np.float64]:

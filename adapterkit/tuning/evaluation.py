@@ -11,6 +11,7 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
+from adapterkit.backbones.fusing import fused_updates
 from adapterkit.runs.progress import Progress, Silence
 from adapterkit.tasks.config import TaskConfig
 from adapterkit.tasks.decoding import decode_classes, decode_ner
@@ -73,7 +74,7 @@ def predict_logits(
     logits: list[np.ndarray] = [np.empty(0)] * len(lengths)
     was_training = model.training
     model.eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), fused_updates(model):
         for batch in cut_by_tokens(range(len(lengths)), lengths, EVALUATION_TOKENS):
             features = collate(batch)
             del features["labels"]

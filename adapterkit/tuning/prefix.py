@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import torch
 
+from adapterkit.backbones.fusing import fused_updates
 from adapterkit.backbones.prefix import prefix_states
 from adapterkit.plans.applied import AppliedPlan
 from adapterkit.plans.mistakes import say_steps
@@ -31,7 +32,7 @@ from adapterkit.tuning.request import PrefixCacheMode
 from adapterkit.tuning.state_file import StateFile, StateLayout
 
 # Raise when what is computed for the same key changes, so that old states are left alone.
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -153,15 +154,16 @@ class _Keeper:
         collate = Collator(split.task, split.encoded, split.pad_token_id)
         was_training = model.training
         model.eval()
-        for batch in layout.batches:
-            features = collate(batch)
-            states = prefix_states(
-                model,
-                features["input_ids"].to(model.device),
-                features["attention_mask"].to(model.device),
-            )
-            layout.append(file, batch, states)
-            self._progress.advance(len(batch))
+        with torch.no_grad(), fused_updates(model):
+            for batch in layout.batches:
+                features = collate(batch)
+                states = prefix_states(
+                    model,
+                    features["input_ids"].to(model.device),
+                    features["attention_mask"].to(model.device),
+                )
+                layout.append(file, batch, states)
+                self._progress.advance(len(batch))
         model.train(was_training)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from adapterkit.backbones.fusing import fused_updates
 from adapterkit.plans.step_plan import StepPlan
 from adapterkit.runs.atomic import ensure_writable, remove_leftovers
 from adapterkit.runs.directory import RunDirectory
@@ -216,7 +217,8 @@ def _train(
         saving.start(0.0 if checkpoint is None else _seconds_before(directory))
         padding = batch_padding(prepared, list(trainer.batches))
         directory.append_log({"padding": padding, **_beginning(checkpoint)})
-        trainer.go_on(checkpoint)
+        with fused_updates(prepared.applied.model):
+            trainer.go_on(checkpoint)
         if request.asked:
             raise interrupted(directory.path)
     return saving.seconds, padding

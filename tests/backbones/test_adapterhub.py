@@ -12,10 +12,10 @@ from adapters import AutoAdapterModel, LoRAConfig, SeqBnConfig
 from adapters.composition import BatchSplit, Fuse, Parallel
 from transformers import PreTrainedModel
 
-from adapterkit.backbones.adapter_layers import StepLoRALinear
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 from adapterkit.backbones.layerwise import LAYERWISE
 from adapterkit.backbones.loading import load_backbone
+from adapterkit.backbones.lora_layers import StepLoRALinear
 from adapterkit.backbones.model import (
     STATIC_HEADS,
     RecursiveForMaskedLM,

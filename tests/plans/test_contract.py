@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
+from adapterkit.backbones.fusing import fused_updates
 from adapterkit.plans.applied import AppliedPlan
 from adapterkit.plans.apply import apply_plan
 from adapterkit.plans.decay import undecayed
@@ -154,6 +155,38 @@ def test_contract_on_relaxed_recursion(
     layerwise: bool,
 ) -> None:
     assert_contract(make_relaxed, batch, tmp_path, mechanism, steps, layerwise)
+
+
+@pytest.mark.parametrize("steps", PLACEMENTS.values(), ids=PLACEMENTS)
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_fused_updates_change_no_result(
+    make_relaxed: MakeModel, batch: Batch, mechanism: str, steps: tuple[int, ...]
+) -> None:
+    model = make_relaxed(True)
+    applied = adapted(model, mechanism, steps)
+    model.double()
+    with torch.no_grad():
+        for parameter in {*applied.learning()}:
+            parameter.add_(0.1 * torch.randn_like(parameter))
+
+    def gradients() -> list[torch.Tensor]:
+        model.zero_grad()
+        model(**batch, labels=batch["input_ids"] % 5).loss.backward()
+        return [p.grad.clone() for p in applied.learning() if p.grad is not None]
+
+    def logits() -> torch.Tensor:
+        with torch.no_grad():
+            scores: torch.Tensor = model(**batch).logits
+        return scores
+
+    apart = [*gradients(), logits()]
+    with fused_updates(model):
+        fused = gradients()
+    with torch.no_grad(), fused_updates(model):
+        fused.append(logits())
+    assert len(apart) > 1
+    for one, other in zip(apart, fused, strict=True):
+        assert torch.allclose(one, other, rtol=1e-8, atol=1e-12)
 
 
 def assert_contract(

@@ -6,7 +6,7 @@ import gc
 import json
 import random
 import string
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +32,6 @@ OTHERS = ("the", "induced", "patients", "with", "of", "was", "after", "in", "tre
 def _fast_collections() -> None:
     # Accelerate collects garbage after every training, and most objects are those of libraries.
     gc.freeze()
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def make_backbone(folder: Path, *, layerwise: bool = True, seed: int = 0, **changes: Any) -> Path:

@@ -1,0 +1,182 @@
+"""AdapterHub's LoRA linear where recursion steps share its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from adapters.composition import Stack
+from adapters.methods.lora import LoRALinearTorch, LoRAState
+from torch import nn
+
+from adapterkit.backbones.config import RecursiveConfig
+from adapterkit.backbones.relaxed import RELAXED
+
+
+class StepLoRALinear(LoRALinearTorch):  # type: ignore[misc]
+    """A LoRA or IA3 linear of one recursion step, whose parameters other steps may share.
+
+    Merging an update into a shared weight would change every step that shares it. Here the step
+    gets a weight of its own first, which the configuration records so that saving and loading keep
+    it; resetting puts the shared weight back, bit for bit. IA3 and DoRA scale the bias too, which
+    AdapterHub leaves alone when it merges.
+
+    The low-rank update of relaxed recursion belongs to the linear: what else is active is computed
+    as if the weight held it. AdapterHub's own stack feeds each LoRA's output to the next instead.
+    """
+
+    step: int
+    block_name: str
+    weight: nn.Parameter
+    bias: nn.Parameter
+    model_config: RecursiveConfig
+    merged: str | None
+    written_out: torch.Tensor | None = None
+    """This step's own matrix ``W + B A``, where `lora_fusing` had it computed."""
+
+    def locate(self, step: int, block_name: str) -> None:
+        """Say which parameter of which step this is, for instance 3 and ``attention.query``."""
+        self.step, self.block_name = step, block_name
+        self._unmerged: dict[str, nn.Parameter] = {}
+
+    def add_adapter(self, adapter_name: str, layer_idx: int) -> bool:
+        """Add the weights of `adapter_name`; whether this linear has any."""
+        added: bool = super().add_adapter(adapter_name, layer_idx)
+        if added:
+            lora = self.loras[adapter_name]
+            if not isinstance(getattr(lora, "lora_dropout", lora), nn.Module):
+                # AdapterHub writes "no dropout" as a lambda, which no other process can be sent.
+                lora.lora_dropout = nn.Identity()
+            if lora.use_dora and RELAXED in self.loras:
+                with torch.no_grad():
+                    lora.m.weight.copy_(self._relaxed_weight().norm(dim=1, keepdim=True))
+        return added
+
+    def forward(self, input_states: torch.Tensor) -> torch.Tensor:
+        """Apply the linear with what is active, (batch, tokens, in) to (batch, tokens, out)."""
+        weight = self.written_out
+        setup = None if self.merged or weight is None else self.get_active_setup()
+        if setup is None or weight is None or not self._may_fuse(setup):
+            states: torch.Tensor = super().forward(input_states)
+            return states
+        output = nn.functional.linear(input_states, weight, self.bias)
+        others = [name for name in setup if name != RELAXED]
+        if not any(name in self.loras for name in others):
+            return output
+        state = LoRAState(input_states, None, output, None)
+        state = self.compose_stack(Stack(*others), state)
+        added: torch.Tensor = self.loras[state.last].com(output, state.hidden_states, scaling=1.0)
+        return added
+
+    def _may_fuse(self, setup: Any) -> bool:
+        """Whether `written_out` and the others of a plain stack give what the stack gives."""
+        if self.updates_learn and torch.is_grad_enabled():
+            return False
+        plain = type(setup) is Stack and RELAXED in setup.children
+        # DoRA divides by norms that it takes of the two parts.
+        return plain and all(
+            isinstance(name, str) and not (name in self.loras and self.loras[name].use_dora)
+            for name in setup
+        )
+
+    @property
+    def updates_learn(self) -> bool:
+        """Whether the matrix or its relaxed update takes gradients."""
+        parts = (self.weight, *self.loras[RELAXED].parameters())
+        return any(part.requires_grad for part in parts)
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Any:
+        if self.written_out is not None:
+            self.written_out = fn(self.written_out)
+        return super()._apply(fn, recurse)
+
+    @torch.no_grad()
+    def write_out(self) -> None:
+        """Compute `written_out`."""
+        self.written_out = _merged(self.weight, self.bias, self.loras[RELAXED])["weight"]
+
+    def compose_single(self, adapter_setup: str, state: LoRAState, lvl: int = 0) -> LoRAState:
+        """Apply one adapter; relaxed recursion's goes to the output of the linear itself."""
+        if adapter_setup != RELAXED:
+            return super().compose_single(adapter_setup, state, lvl)
+        update, _ = self.loras[RELAXED](None, state.layer_input)
+        return state._replace(layer_output=state.layer_output + update)
+
+    def compose(self, adapter_setup: Any, state: LoRAState) -> LoRAState:
+        """Apply the active adapters."""
+        composed: LoRAState = super().compose(adapter_setup, state)
+        if composed.last is None and RELAXED in self.loras:
+            # Nothing else is active here, and AdapterHub asks for something to add.
+            nothing = composed.layer_output.new_zeros(())
+            return composed._replace(hidden_states=nothing, last=RELAXED)
+        if RELAXED in self.loras and self.loras[composed.last].use_dora:
+            return self._rescaled(composed) if RELAXED in adapter_setup.flatten() else composed
+        return composed
+
+    def _rescaled(self, state: LoRAState) -> LoRAState:
+        """Let DoRA divide by the norms of this step's matrix, not of the one that steps share."""
+        update = self.loras[state.last].delta_w
+        shared = (self.weight + update).norm(dim=1)
+        ratio = shared / (self._relaxed_weight() + update).norm(dim=1)
+        return state._replace(
+            layer_output=state.layer_output * ratio, hidden_states=state.hidden_states * ratio
+        )
+
+    def _relaxed_weight(self) -> torch.Tensor:
+        weight: torch.Tensor = self.weight + self.loras[RELAXED].delta_w
+        return weight
+
+    def merge_adapter(self, name: str) -> None:
+        """Merge `name` into this step's weight and bias, and into no other step's.
+
+        Raises:
+            ValueError: The adapter is gated, or another one is merged already, or it is not the
+                update of relaxed recursion where there is one.
+        """
+        if name in self.loras and name != RELAXED and RELAXED in self.loras:
+            raise ValueError(
+                f"Cannot merge {name!r}: AdapterHub would leave out {RELAXED!r} where it is "
+                "merged. Merge that one, save the backbone, and train on what was saved."
+            )
+        if name not in self.loras or self.merged:
+            super().merge_adapter(name)
+            return
+        if self.loras[name].use_gating:
+            raise ValueError("Cannot merge LoRA layer with gating.")
+        for kind, value in _merged(self.weight, self.bias, self.loras[name]).items():
+            shared = self._unmerged[kind] = self.get_parameter(kind)
+            setattr(self, kind, nn.Parameter(value, shared.requires_grad))
+        self.merged = name
+        own = self.model_config.own_parameters
+        own += [entry for entry in self._own_entries() if entry not in own]
+
+    def reset_adapter(self) -> None:
+        """Undo `merge_adapter`: the step shares the parameters it shared before."""
+        for entry in self._own_entries():
+            self.model_config.own_parameters.remove(entry)
+        for kind, shared in self._unmerged.items():
+            # Where every step is merged nothing else holds the shared one: it was not converted.
+            shared.data = shared.data.to(self.get_parameter(kind))
+            setattr(self, kind, shared)
+        self._unmerged = {}
+        self.merged = None
+
+    def _own_entries(self) -> list[str]:
+        return [f"{self.step}.{self.block_name}.{kind}" for kind in self._unmerged]
+
+
+@torch.no_grad()
+def _merged(weight: torch.Tensor, bias: torch.Tensor, lora: Any) -> dict[str, torch.Tensor]:
+    """What a linear's weight (out, in) and bias (out) become when `lora` is merged into it."""
+    if lora.composition_mode == "scale":
+        return {
+            "weight": lora.com(weight, lora.delta_w),
+            "bias": lora.com(bias, lora.delta_w.reshape(-1)),
+        }
+    if lora.use_dora:
+        # As AdapterHub computes it: the norm is that of the update before it is scaled.
+        scale = lora.m.weight / (weight + lora.delta_w).norm(dim=1, keepdim=True)
+        merged = scale * (weight + lora.scaling * lora.delta_w)
+        return {"weight": merged, "bias": scale.reshape(-1) * bias}
+    return {"weight": lora.com(weight, lora.delta_w)}
