@@ -15,6 +15,7 @@ from adapterkit.runs.atomic import ensure_writable
 from adapterkit.runs.directory import RunDirectory
 from adapterkit.runs.disk import disk_errors
 from adapterkit.runs.errors import UserError
+from adapterkit.runs.fresh import check_fresh, unused
 from adapterkit.runs.interruption import Interrupted
 
 RUNS = Path("runs")
@@ -33,31 +34,14 @@ def new_folder(output: Path | None, name: str) -> RunDirectory:
     Raises:
         UserError: The folder holds something already, or cannot be written.
     """
-    if output is None:
-        output, number = RUNS / name, 2
-        while output.exists():
-            output, number = RUNS / f"{name}-{number}", number + 1
-    directory = RunDirectory(output)
+    directory = RunDirectory(unused(RUNS / name) if output is None else output)
+    path = directory.path
     if is_finished(directory):
-        raise UserError(
-            "the output directory holds a finished backbone",
-            where=str(output),
-            hint="choose another --output",
-        )
-    if directory.state_path.exists():
-        raise UserError(
-            "the output directory holds an unfinished distillation",
-            where=str(output),
-            hint=f"{resume_command(output)}; or choose another --output",
-        )
-    if output.is_dir() and any(not entry.name.startswith(".") for entry in output.iterdir()):
-        raise UserError(
-            "the output directory is not empty",
-            where=str(output),
-            allowed="a new or an empty directory",
-            hint="choose another --output",
-        )
-    ensure_writable(output, _SPACE)
+        check_fresh(path, finished="a finished backbone")
+    elif directory.state_path.exists():
+        check_fresh(path, unfinished="an unfinished distillation", hint=resume_command(path))
+    check_fresh(path)
+    ensure_writable(path, _SPACE)
     return directory
 
 

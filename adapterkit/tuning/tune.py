@@ -15,6 +15,7 @@ from adapterkit.runs.atomic import ensure_writable, remove_leftovers
 from adapterkit.runs.directory import RunDirectory
 from adapterkit.runs.disk import disk_errors
 from adapterkit.runs.errors import UserError
+from adapterkit.runs.fresh import check_fresh, unused
 from adapterkit.runs.interruption import Interrupted, stop_requests
 from adapterkit.runs.lock import hold
 from adapterkit.runs.progress import Progress, Silence
@@ -236,44 +237,25 @@ def _seconds_before(directory: RunDirectory) -> float:
 
 
 def _new_directory(request: Request, output: str | Path | None) -> RunDirectory:
-    if output is not None:
-        directory = RunDirectory(Path(output))
-        if directory.state_path.exists():
-            with hold(directory.path):
-                # A run that is still going is in use, not unfinished.
-                _check_fresh(directory)
-        _check_fresh(directory)
-    else:
-        directory = RunDirectory(RUNS / request.folder_name)
-        number = 2
-        while directory.path.exists():
-            directory = RunDirectory(RUNS / f"{request.folder_name}-{number}")
-            number += 1
-    ensure_writable(directory.path, _SPACE)
+    path = unused(RUNS / request.folder_name) if output is None else Path(output)
+    directory = RunDirectory(path)
+    if directory.state_path.exists():
+        with hold(path):
+            # A run that is still going is in use, not unfinished.
+            _check_fresh(directory)
+    _check_fresh(directory)
+    ensure_writable(path, _SPACE)
     return directory
 
 
 def _check_fresh(directory: RunDirectory) -> None:
     path = directory.path
     if directory.manifest_path.exists():
-        raise UserError(
-            "the output directory holds a finished run",
-            where=str(path),
-            hint="choose another --output; adapterkit evaluate scores the run again",
-        )
-    if directory.state_path.exists():
-        raise UserError(
-            "the output directory holds an unfinished run",
-            where=str(path),
-            hint=f"{resume_command(path)}; or choose another --output",
-        )
-    if path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir()):
-        raise UserError(
-            "the output directory is not empty",
-            where=str(path),
-            allowed="a new or an empty directory",
-            hint="choose another --output",
-        )
+        again = "adapterkit evaluate scores the run again"
+        check_fresh(path, finished="a finished run", hint=again)
+    elif directory.state_path.exists():
+        check_fresh(path, unfinished="an unfinished run", hint=resume_command(path))
+    check_fresh(path)
 
 
 def _check_inputs(prepared: Prepared, inputs: dict[str, Any]) -> None:
