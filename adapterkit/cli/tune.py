@@ -38,7 +38,7 @@ def tune(
             "--epochs",
             metavar="N",
             min=1,
-            help="Passes over the training split; by its size by default.",
+            help="Passes over the training split; by default by its size and what learns.",
         ),
     ] = None,
     learning_rate: Annotated[

@@ -79,16 +79,17 @@ def prepare(request: Request, progress: Progress) -> Prepared:
     max_length = min(task.max_length, backbone.model.config.max_position_embeddings)
     examples = dict(data.splits)
     examples["train"] = examples["train"][: request.limit_train]
+    name = adapter_name(task)
+    applied = apply_plan(backbone.model, plan, name=name, seed=request.seed)
     settings = resolve_settings(
         len(examples["train"]),
         max_length,
+        {site.choice.family for site in applied.sites},
         epochs=request.epochs,
         learning_rate=request.learning_rate,
         batch_tokens=request.batch_tokens,
         patience=request.patience,
     )
-    name = adapter_name(task)
-    applied = apply_plan(backbone.model, plan, name=name, seed=request.seed)
     add_head(backbone.model, task, name, request.seed)
     splits = {
         split: evaluation_split(

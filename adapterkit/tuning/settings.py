@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,7 +25,9 @@ LEARNING_RATES: Mapping[str, float] = {
 """Peak learning rate of the parameters that a mechanism trains."""
 
 _EXAMPLES_SEEN = 20_000
-_EPOCHS = (5, 12)
+_FEWEST_EPOCHS = 5
+_FEWEST_WITHOUT_BLOCK = 10
+_MOST_EPOCHS = 12
 _BATCH_TOKENS = 512
 
 
@@ -61,6 +63,7 @@ class Settings:
 def resolve_settings(
     examples: int,
     max_length: int,
+    families: Collection[str],
     *,
     epochs: int | None = None,
     learning_rate: float | None = None,
@@ -69,12 +72,15 @@ def resolve_settings(
 ) -> Settings:
     """Fill in what the user left open.
 
-    Small training sets are passed more often: about 20,000 examples seen, in 5 to 12 epochs.
-    Batches are small for all, so that adapters make enough updates.
+    Small training sets are passed more often: about 20,000 examples seen, in 5 to 12 epochs. Where
+    the block's own weights stay as they are, at least 10: adapters need about twice the updates to
+    come near full fine-tuning, see ``benchmarks/results/adapter-gap.md``. For the same reason
+    batches are small.
 
     Args:
         examples: Training examples.
         max_length: Word pieces a window, from the task and the backbone.
+        families: Of the mechanisms that the plan names; see `LEARNING_RATES`.
         epochs: Chosen by the user.
         learning_rate: Chosen by the user, for everything that learns.
         batch_tokens: Chosen by the user; at least one window always fits.
@@ -87,12 +93,13 @@ def resolve_settings(
     check_range("--lr", learning_rate, 1e-8, 1.0)
     check_range("--batch-tokens", batch_tokens, 8, 1_000_000)
     check_range("--patience", patience, 1, 10_000)
-    low, high = _EPOCHS
+    fewest = _FEWEST_EPOCHS if "full" in families else _FEWEST_WITHOUT_BLOCK
+    passes = math.ceil(_EXAMPLES_SEEN / examples)
     rates = LEARNING_RATES
     if learning_rate is not None:
         rates = dict.fromkeys(LEARNING_RATES, learning_rate)
     return Settings(
-        epochs=epochs or min(high, max(low, math.ceil(_EXAMPLES_SEEN / examples))),
+        epochs=epochs or min(_MOST_EPOCHS, max(fewest, passes)),
         learning_rates=rates,
         batch_tokens=batch_tokens or _BATCH_TOKENS,
         max_length=max_length,

@@ -31,16 +31,24 @@ def test_the_whole_backbone_learns_slowest() -> None:
     [(1, 12), (1000, 12), (1999, 11), (2000, 10), (4560, 5), (100_000, 5)],
 )
 def test_small_corpora_are_passed_more_often(examples: int, epochs: int) -> None:
-    settings = resolve_settings(examples, 256)
+    settings = resolve_settings(examples, 256, {"bottleneck", "full"})
     assert (settings.epochs, settings.batch_tokens) == (epochs, 512)
     assert settings.max_length == 256
     assert settings.learning_rates == LEARNING_RATES
     assert settings.patience is None
 
 
+@pytest.mark.parametrize("families", [set(), {"bottleneck"}, {"layerwise", "lora"}])
+@pytest.mark.parametrize(("examples", "epochs"), [(1, 12), (1999, 11), (2000, 10), (9999, 10)])
+def test_where_the_block_is_frozen_there_are_more_updates(
+    families: set[str], examples: int, epochs: int
+) -> None:
+    assert resolve_settings(examples, 256, families).epochs == epochs
+
+
 def test_choices_are_kept() -> None:
     settings = resolve_settings(
-        10, 64, epochs=3, learning_rate=5e-4, batch_tokens=99, patience=2
+        10, 64, {"full"}, epochs=3, learning_rate=5e-4, batch_tokens=99, patience=2
     ).as_dict()
     assert settings["learning_rates"] == dict.fromkeys(LEARNING_RATES, 5e-4)
     assert (settings["epochs"], settings["batch_tokens"], settings["patience"]) == (3, 99, 2)
@@ -61,7 +69,7 @@ def test_choices_are_kept() -> None:
 )
 def test_limits(name: str, option: str, value: Any) -> None:
     with pytest.raises(UserError, match="out of range") as error:
-        resolve_settings(10, 64, **{name: value})
+        resolve_settings(10, 64, {"full"}, **{name: value})
     assert error.value.where == option
     assert error.value.found == str(value)
     assert " to " in str(error.value.allowed)
