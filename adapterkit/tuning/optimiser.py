@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import nn
 
 from adapterkit.plans.applied import AppliedPlan
 from adapterkit.plans.decay import undecayed
 from adapterkit.plans.parts import stored_tensors
 from adapterkit.tuning.settings import Settings
+
+
+def make_optimiser(applied: AppliedPlan, settings: Settings) -> torch.optim.AdamW:
+    """AdamW over `parameter_groups`, every update one pass over the parameters."""
+    return torch.optim.AdamW(parameter_groups(applied, settings), fused=True)
 
 
 def parameter_groups(applied: AppliedPlan, settings: Settings) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from adapterkit.tuning.batches import Collator, EpochLoader, TokenBatches, Windo
 from adapterkit.tuning.callbacks import Reporting, Saving
 from adapterkit.tuning.checkpoints import Checkpoint, checkpoint_folder, prune, seal
 from adapterkit.tuning.evaluation import EvaluationSplit, predict_split, score_split
-from adapterkit.tuning.optimiser import parameter_groups
+from adapterkit.tuning.optimiser import make_optimiser
 from adapterkit.tuning.settings import Settings
 from adapterkit.tuning.trained import load_trained, save_trained
 
@@ -77,8 +77,7 @@ class PlanTrainer(Trainer):  # type: ignore[misc]
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """AdamW with a learning rate for each mechanism."""
         if self.optimizer is None:
-            groups = parameter_groups(self.applied, self.settings)
-            self.optimizer = torch.optim.AdamW(groups, lr=self.args.learning_rate)
+            self.optimizer = make_optimiser(self.applied, self.settings)
         return self.optimizer
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:

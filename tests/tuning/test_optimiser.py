@@ -16,7 +16,7 @@ from adapterkit.plans.ledger import ledger
 from adapterkit.plans.step_plan import StepPlan
 from adapterkit.tasks.registry import load_task
 from adapterkit.tuning.heads import add_head
-from adapterkit.tuning.optimiser import parameter_groups
+from adapterkit.tuning.optimiser import make_optimiser, parameter_groups
 from adapterkit.tuning.settings import LEARNING_RATES, Settings, resolve_settings
 
 PLANS = {
@@ -98,3 +98,22 @@ def test_the_users_rate_is_everybodys(backbone: Path) -> None:
     applied = applied_to(backbone, "0:layerwise 1:adapter(lora) 2:full")
     chosen = resolve_settings(100, 64, {"full"}, learning_rate=7e-4)
     assert {group["lr"] for group in parameter_groups(applied, chosen)} == {7e-4}
+
+
+def test_fused_updates_are_those_of_adamw(backbone: Path) -> None:
+    results = []
+    for fused in (True, False):
+        applied = applied_to(backbone, "0:layerwise 1:adapter(lora) 2:full")
+        optimiser = make_optimiser(applied, settings())
+        assert all(group["fused"] for group in optimiser.param_groups)
+        if not fused:
+            optimiser = torch.optim.AdamW(parameter_groups(applied, settings()))
+        generator = torch.Generator().manual_seed(1)
+        for _ in range(3):
+            for name in applied.trainable:
+                parameter = applied.model.get_parameter(name)
+                parameter.grad = torch.randn(parameter.shape, generator=generator)
+            optimiser.step()
+        results.append([p.detach().clone() for p in applied.learning()])
+    for one, other in zip(*results, strict=True):
+        assert torch.allclose(one, other, rtol=1e-5, atol=1e-7)
