@@ -11,7 +11,7 @@ from adapterkit.runs.errors import UserError
 
 LEARNING_RATES: Mapping[str, float] = {
     "full": 3e-4,
-    "layerwise": 3e-3,
+    "layerwise": 1.5e-3,
     "bottleneck": 2e-3,
     "lora": 2e-3,
     "ia3": 1e-2,
