@@ -147,8 +147,8 @@ class RecursiveAdapterModel(AlbertAdapterModel):  # type: ignore[misc]
 
         Args:
             args: As `AlbertAdapterModel.forward` takes them; so are `kwargs`.
-            states: What `prefix_states` makes of the text, shape (batch, tokens, hidden). The
-                frozen prefix is not run then; ``attention_mask`` must be given by name.
+            states: What `prefix_states` makes of the text. The frozen prefix is not run then;
+                ``attention_mask`` must be given by name.
             kwargs: See `args`.
         """
         if states is None:

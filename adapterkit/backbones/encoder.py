@@ -12,6 +12,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.albert.modeling_albert import AlbertLayerGroup, AlbertTransformer
 
 from adapterkit.backbones.config import RecursiveConfig
+from adapterkit.backbones.side import SidePath
 from adapterkit.backbones.tying import tie, tied_names
 
 
@@ -38,6 +39,8 @@ class RecursiveEncoder(AlbertTransformer):  # type: ignore[misc]
     """ALBERT's encoder with one layer group per recursion step and gradient checkpointing."""
 
     gradient_checkpointing = False
+    active_side: str | None = None
+    """Name of the side path that reads the steps, if one does. Nothing learns inside them then."""
 
     def __init__(self, config: RecursiveConfig) -> None:
         nn.Module.__init__(self)
@@ -55,12 +58,21 @@ class RecursiveEncoder(AlbertTransformer):  # type: ignore[misc]
         self.albert_layer_groups = nn.ModuleList(
             AlbertLayerGroup(config) for _ in range(config.num_hidden_layers)
         )
+        self.sides = nn.ModuleDict()
         self._tie_weights()
         self.register_load_state_dict_post_hook(_tie_loaded)
 
     def blocks(self) -> list[nn.Module]:
         """The transformer block of every recursion step."""
         return [group.get_submodule("albert_layers.0") for group in self.albert_layer_groups]
+
+    @property
+    def side(self) -> SidePath | None:
+        """The active side path."""
+        if self.active_side is None:
+            return None
+        side: SidePath = self.get_submodule(f"sides.{self.active_side}")
+        return side
 
     def _tie_weights(self) -> None:
         """Called by `PreTrainedModel.tie_weights`: after every load, resize and initialisation."""
@@ -96,6 +108,9 @@ class RecursiveEncoder(AlbertTransformer):  # type: ignore[misc]
     ) -> BaseModelOutput | tuple[Any, ...]:
         """Run the recursion; arguments and result as `AlbertTransformer.forward`.
 
+        Where a side path is active, no gradient is kept of the steps, and the last state is the
+        backbone's with what the path adds to it.
+
         Args:
             hidden_states: Embeddings (batch, tokens, embedding); if `steps` begins above step 0,
                 the states (batch, tokens, hidden) that the first of them reads.
@@ -104,17 +119,46 @@ class RecursiveEncoder(AlbertTransformer):  # type: ignore[misc]
             output_attentions: Whether attention maps are returned.
             output_hidden_states: Whether the states before and after each step are returned.
             return_dict: Whether the result is an object rather than a tuple.
-            steps: The consecutive steps to run; by default all.
+            steps: The consecutive steps to run, without a side path; by default all, with it.
         """
+        side = self.side if steps is None else None
+        steps = range(len(self.albert_layer_groups)) if steps is None else steps
+        with torch.set_grad_enabled(side is None and torch.is_grad_enabled()):
+            output = self._run(
+                hidden_states,
+                attention_mask,
+                head_mask,
+                output_attentions,
+                output_hidden_states or side is not None,
+                steps,
+            )
+        if side is not None:
+            states = output.hidden_states
+            last = side([states[index] for index in side.reads], attention_mask)
+            output = BaseModelOutput(
+                last_hidden_state=last,
+                hidden_states=(*states[:-1], last) if output_hidden_states else None,
+                attentions=output.attentions,
+            )
+        return output if return_dict else output.to_tuple()
+
+    def _run(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        head_mask: Any,
+        output_attentions: bool,
+        output_hidden_states: bool,
+        steps: range,
+    ) -> BaseModelOutput:
         groups = self.albert_layer_groups
-        steps = range(len(groups)) if steps is None else steps
         states = hidden_states if steps.start > 0 else self.embed(hidden_states)
         all_states: tuple[torch.Tensor, ...] | None = (states,) if output_hidden_states else None
         all_attentions: tuple[torch.Tensor, ...] | None = () if output_attentions else None
         masks = [None] * len(groups) if head_mask is None else head_mask
         for step in steps:
             arguments = (states, attention_mask, masks[step : step + 1], output_attentions)
-            if self.gradient_checkpointing and self.training:
+            if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
                 output = self._gradient_checkpointing_func(groups[step].__call__, *arguments)
             else:
                 output = groups[step](*arguments)
@@ -123,8 +167,6 @@ class RecursiveEncoder(AlbertTransformer):  # type: ignore[misc]
                 all_attentions += tuple(output[-1])
             if all_states is not None:
                 all_states += (states,)
-        if not return_dict:
-            return tuple(v for v in (states, all_states, all_attentions) if v is not None)
         return BaseModelOutput(
             last_hidden_state=states, hidden_states=all_states, attentions=all_attentions
         )

@@ -71,7 +71,7 @@ class RecursiveModel(AlbertModel):  # type: ignore[misc]
 
         Args:
             args: As `AlbertModel.forward` takes them; so are `kwargs`.
-            states: What the frozen prefix makes of the text, shape (batch, tokens, hidden). It is
+            states: What the frozen prefix makes of the text, as `prefix_states` returns it. It is
                 not run then, and of the other arguments ``attention_mask`` alone is read.
             kwargs: See `args`.
         """
@@ -83,8 +83,11 @@ class RecursiveModel(AlbertModel):  # type: ignore[misc]
         self, states: torch.Tensor, attention_mask: torch.Tensor
     ) -> BaseModelOutputWithPooling:
         bias = attention_bias(self, attention_mask, states)
-        steps = range(self.frozen_prefix, self.config.num_hidden_layers)
-        last = self.encoder(states, bias, steps=steps).last_hidden_state
+        if (side := self.encoder.side) is not None:
+            last = side(states.chunk(len(side.reads), dim=-1), bias)
+        else:
+            steps = range(self.frozen_prefix, self.config.num_hidden_layers)
+            last = self.encoder(states, bias, steps=steps).last_hidden_state
         pooled = self.pooler_activation(self.pooler(last[:, 0]))
         return BaseModelOutputWithPooling(last_hidden_state=last, pooler_output=pooled)
 

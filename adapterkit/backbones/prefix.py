@@ -20,16 +20,45 @@ def prefix_states(
         attention_mask: 0 at padding, shape (batch, tokens).
 
     Returns:
-        The states that the first step above reads, shape (batch, tokens, hidden). Those at padding
-        mean nothing, and no other one depends on them.
+        The states that `states_above` names, one behind the other: shape (batch, tokens, states
+        times hidden). Those at padding mean nothing, and no other one depends on them.
     """
     base = model.base_model
+    read = states_above(base)
     with torch.no_grad(), ForwardContext(model, input_ids, attention_mask=attention_mask):
         embedded = base.embeddings(input_ids)
         bias = attention_bias(base, attention_mask, embedded)
-        output = base.encoder(embedded, bias, steps=range(base.frozen_prefix))
-    states: torch.Tensor = output.last_hidden_state
-    return states
+        several = len(read) > 1
+        output = base.encoder(embedded, bias, output_hidden_states=several, steps=range(read[-1]))
+        last: torch.Tensor = output.last_hidden_state
+        return torch.cat([output.hidden_states[i] for i in read], dim=-1) if several else last
+
+
+def states_above(base: Any) -> tuple[int, ...]:
+    """The states of the frozen prefix that are read above it.
+
+    Args:
+        base: A `RecursiveModel`.
+
+    Returns:
+        Ascending numbers: state ``i`` is what step ``i`` reads, and the one after the last step
+        what that step makes. A side path reads several, a step above the prefix one.
+    """
+    side = base.encoder.side
+    reads: tuple[int, ...] = (base.frozen_prefix,) if side is None else side.reads
+    return reads
+
+
+def steps_run(model: Any, kept: bool) -> torch.nn.Module:
+    """The recursion steps that are run for a text.
+
+    Args:
+        model: A `RecursiveModel`, or a model over one.
+        kept: Whether the states of the frozen prefix are at hand.
+    """
+    base = model.base_model
+    groups: torch.nn.Module = base.encoder.albert_layer_groups[base.frozen_prefix if kept else 0 :]
+    return groups
 
 
 def attention_bias(base: Any, attention_mask: torch.Tensor, like: torch.Tensor) -> Any:

@@ -20,6 +20,8 @@ Kind = Literal[
     "block",
     "relaxed",
     "layerwise",
+    "rung",
+    "sides",
     "pooler",
     "step_adapter",
     "shared_parameters",
@@ -29,6 +31,7 @@ Kind = Literal[
 KINDS: tuple[str, ...] = get_args(Kind)
 """What weights can be, in the order in which a model stores them.
 
+A side path's are its rungs, which stand at single steps, and ``sides``, what they have in common.
 The three before the head are a task adapter's: what stands at single steps, and AdapterHub's two
 containers of what the steps of an adapter have in common.
 """
@@ -43,7 +46,7 @@ class Weights:
         steps: The recursion steps that use them, ascending; empty outside the recursion.
         learnable: How many numbers can learn.
         fixed: How many are stored with them that cannot.
-        adapter: The task adapter they belong to.
+        adapter: The task adapter, or the side path, that they belong to.
     """
 
     kind: Kind

@@ -36,7 +36,7 @@ Mode = Annotated[
     typer.Option(
         "--mode",
         metavar="MECHANISM",
-        help="What learns: head, layerwise, adapter, full, untied, or e.g. 'lora(r=8)'.",
+        help="What learns: head, layerwise, adapter, full, untied, side, or e.g. 'lora(r=8)'.",
     ),
 ]
 Steps = Annotated[

@@ -14,7 +14,7 @@ from adapterkit.plans.methods.low_rank import LowRank
 from adapterkit.plans.methods.method import Method
 from adapterkit.plans.methods.prefix import Prefix
 from adapterkit.plans.methods.reft import Reft
-from adapterkit.plans.options import NON_LINEARITIES, Option, OptionValue
+from adapterkit.plans.options import NON_LINEARITIES, Option, OptionValue, find_option
 
 DEFAULT_ADAPTER = "double_seq_bn"
 DEFAULT_OPTIONS: dict[str, int | float] = {"r": 12}
@@ -42,10 +42,7 @@ class AdapterSpec:
 
     def option(self, name: str) -> Option | None:
         """The option spelled `name`, if there is one."""
-        for option in self.options:
-            if name == option.name or name in option.aliases:
-                return option
-        return None
+        return find_option(self.options, name)
 
     def configured(self, options: Iterable[tuple[str, OptionValue]]) -> tuple[Method, ...]:
         """The members of the configuration with these options, by name, set."""

@@ -40,6 +40,11 @@ class AppliedPlan:
         return tuple(site.adapter for site in self.sites if site.adapter is not None)
 
     @property
+    def side(self) -> str | None:
+        """The side path the plan added, if it did."""
+        return next((site.side for site in self.sites if site.side is not None), None)
+
+    @property
     def head(self) -> str | None:
         """The task's head: the one called `name`, or else the active one; None without a head."""
         return task_head(self.model, self.name)

@@ -16,7 +16,13 @@ from adapterkit.backbones.pretrained import FORMS, pretrained_names
 from adapterkit.plans.applied import AppliedPlan
 from adapterkit.plans.fitting import check_fit
 from adapterkit.plans.mechanism import Site
-from adapterkit.plans.parts import adapter_names_of, has_layerwise, reads_pooler, task_head
+from adapterkit.plans.parts import (
+    adapter_names_of,
+    encoder_of,
+    has_layerwise,
+    reads_pooler,
+    task_head,
+)
 from adapterkit.plans.prefix import set_frozen_prefix
 from adapterkit.plans.sites import plan_sites, untied_blocks
 from adapterkit.plans.stacking import members, stands_before
@@ -40,7 +46,8 @@ def apply_plan(
     Args:
         model: The backbone. It is changed.
         plan: What adapts each recursion step.
-        name: Name of the task adapter. A plan with several adapters adds ``name``, ``name-2``, ...
+        name: Name of the task adapter or side path. A plan with several adapters adds ``name``,
+            ``name-2``, ...
         seed: Makes the new weights; the random state outside is left as it was.
 
     Raises:
@@ -73,7 +80,8 @@ def check_plan(model: RecursiveAdapterModel, plan: StepPlan) -> None:
 
 
 def activate(applied: AppliedPlan) -> None:
-    """Make the adapters of `applied`, and no others, active in its model."""
+    """Make the adapters or side path of `applied`, and no others, active in its model."""
+    encoder_of(applied.model).active_side = applied.side
     if not applied.active:
         applied.model.set_active_adapters(None)
         return
@@ -86,7 +94,7 @@ def activate(applied: AppliedPlan) -> None:
 
 
 def check_name(model: RecursiveAdapterModel, name: str) -> None:
-    """Check that an adapter may have this name.
+    """Check that an adapter or side path may have this name.
 
     Raises:
         UserError: The name is taken, or AdapterHub or the file system cannot hold it.
@@ -95,6 +103,12 @@ def check_name(model: RecursiveAdapterModel, name: str) -> None:
         raise UserError(
             f"The model has an adapter {name!r} already.",
             allowed="a name of its own for each adapter",
+            hint="load or add it under another name",
+        )
+    if name in encoder_of(model).sides:
+        raise UserError(
+            f"The model has a side path {name!r} already.",
+            allowed="a name of its own for each side path",
             hint="load or add it under another name",
         )
     # AdapterHub keeps adapters in ModuleDicts, which cannot hold names of their own attributes.

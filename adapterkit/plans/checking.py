@@ -74,6 +74,25 @@ def check_learning(choices: Sequence[Choice], source: str) -> None:
         )
 
 
+def check_mixture(choices: Sequence[Choice], source: str) -> None:
+    """Check that nothing learns in a backbone that a side path reads.
+
+    Raises:
+        UserError: Something does, or there are two side paths.
+    """
+    learning = [choice for choice in choices if choice.definition.learns]
+    beside = next((choice for choice in learning if choice.definition.beside), None)
+    if beside is not None and len(learning) > 1:
+        raise UserError(
+            f"Nothing else can learn beside {beside}: it reads a backbone that does not change, "
+            "and no gradient goes through the backbone.",
+            where=source,
+            found=", ".join(map(str, learning)),
+            allowed=f"{beside} and frozen, each at the steps you choose",
+            hint="make the other steps frozen, or give all of them the same options",
+        )
+
+
 def _check_gaps(source: str, named: set[int], total: int | None) -> None:
     gaps = set(range(max(named) + 1 if total is None else total)) - named
     if gaps:

@@ -18,7 +18,8 @@ class Choice:
     Args:
         mechanism: Name of the mechanism.
         config: Name of the adapter configuration; None unless the mechanism takes one.
-        options: Options set, by name, in the order of the configuration's table.
+        options: Options set, by name, in the order in which the configuration or, where there is
+            none, the mechanism lists them.
     """
 
     mechanism: str
@@ -26,10 +27,9 @@ class Choice:
     options: tuple[tuple[str, OptionValue], ...] = ()
 
     def __str__(self) -> str:
-        if self.config is None:
-            return self.mechanism
         options = (f"{name}={format_value(value)}" for name, value in self.options)
-        return f"{self.mechanism}({','.join((self.config, *options))})"
+        arguments = [*([self.config] if self.config is not None else []), *options]
+        return f"{self.mechanism}({','.join(arguments)})" if arguments else self.mechanism
 
     @property
     def definition(self) -> Mechanism:
@@ -38,9 +38,9 @@ class Choice:
 
     @property
     def methods(self) -> tuple[Method, ...]:
-        """The methods of its adapter configuration, with its options set."""
+        """What it is made of, with its options set: of an adapter, its configuration's methods."""
         if self.config is None:
-            return ()
+            return self.definition.methods(self.options)
         return ADAPTER_SPECS[self.config].configured(self.options)
 
     @property

@@ -90,5 +90,6 @@ def _owner(weights: Weights) -> tuple[str, tuple[int, ...]]:
     if weights.kind == "head":
         return "head", ()
     if weights.adapter is not None:
-        return f"adapter {weights.adapter}", weights.steps
+        what = "side" if weights.kind == "sides" else "adapter"
+        return f"{what} {weights.adapter}", weights.steps
     return ("block", weights.steps) if weights.kind == "block" else ("embeddings", ())

@@ -1,4 +1,4 @@
-"""The folder of an adapted model: AdapterHub's adapter and head folders, and changed weights."""
+"""The folder of an adapted model: AdapterHub's folders, a side path, and changed weights."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from adapters.utils import (
 
 from adapterkit.backbones.pretrained import FORMS
 from adapterkit.plans.applied import AppliedPlan
-from adapterkit.plans.parts import HEADS, adapter_of, steps_by_storage
+from adapterkit.plans.parts import HEADS, adapter_of, side_of, steps_by_storage
 from adapterkit.plans.shipped import shipped_tensors
 
 HEAD_FOLDER = "head"
+SIDE_FILE = "side.safetensors"
 WEIGHTS_FILE = "weights.safetensors"
 
 
@@ -51,6 +52,8 @@ def config_files(applied: AppliedPlan) -> dict[str, dict[str, Any]]:
 def _file_of(applied: AppliedPlan, name: str) -> str:
     if name.startswith(HEADS):
         return f"{HEAD_FOLDER}/{SAFE_HEAD_WEIGHTS_NAME}"
+    if side_of(name) is not None:
+        return SIDE_FILE
     adapter = adapter_of(applied.model, name)
     return f"{adapter}/{SAFE_WEIGHTS_NAME}" if adapter is not None else WEIGHTS_FILE
 

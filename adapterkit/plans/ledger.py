@@ -13,6 +13,7 @@ from adapterkit.plans.parts import (
     EMBEDDING_ADAPTER,
     HEADS,
     adapter_of,
+    side_of,
     steps_by_storage,
     stored_tensors,
 )
@@ -47,6 +48,8 @@ def _column(
 ) -> Literal["backbone", "layerwise", "task", "head"] | None:
     if name.startswith(HEADS):
         return "head" if name.split(".")[1] == applied.head else None
+    if (side := side_of(name)) is not None:
+        return "task" if side == applied.side else None
     adapter = adapter_of(applied.model, name)
     if adapter == LAYERWISE or name.startswith(EMBEDDING_ADAPTER):
         return "layerwise"
@@ -66,7 +69,10 @@ def _owner(
     if name.startswith(HEADS):
         return "head", ()
     adapter = adapter_of(applied.model, name)
+    side = side_of(name)
     for site in applied.sites:
         if adapter is not None and site.adapter == adapter:
             return (f"adapter {adapter}", site.steps) if len(site.steps) > 1 else ("", site.steps)
+        if side is not None and site.side == side:
+            return (f"side {side}", site.steps) if len(site.steps) > 1 else ("", site.steps)
     return ("block", used_by) if used_by else ("embeddings", ())

@@ -19,7 +19,7 @@ from adapterkit.plans.applied import AppliedPlan
 from adapterkit.plans.apply import apply_plan, check_name
 from adapterkit.plans.files import HEAD_FOLDER, WEIGHTS_FILE, config_files, tensor_files
 from adapterkit.plans.manifest import PLAN_FILE, PlanManifest, read_plan_manifest
-from adapterkit.plans.parts import ADAPTER_CONTAINERS, adapter_names_of
+from adapterkit.plans.parts import ADAPTER_CONTAINERS, adapter_names_of, encoder_of
 from adapterkit.plans.saving import describe
 from adapterkit.plans.step_plan import StepPlan
 from adapterkit.runs.errors import UserError
@@ -67,6 +67,8 @@ class _Undo:
         self.model = model
         self.adapters = set(adapter_names_of(model))
         self.heads = set(model.heads)
+        self.sides = set(encoder_of(model).sides)
+        self.side = encoder_of(model).active_side
         self.head = model.active_head
         self.active = model.active_adapters
         self.layout = list(model.config.block_of_step)
@@ -77,6 +79,9 @@ class _Undo:
             self.model.delete_adapter(adapter)
         for head in set(self.model.heads) - self.heads:
             self.model.delete_head(head)
+        for side in set(encoder_of(self.model).sides) - self.sides:
+            del encoder_of(self.model).sides[side]
+        encoder_of(self.model).active_side = self.side
         self.model.set_active_adapters(self.active)
         self.model.active_head = self.head
         if self.model.config.block_of_step != self.layout:
@@ -237,7 +242,8 @@ def _copy_tensors(applied: AppliedPlan, directory: Path, rename: Callable[[str],
 
 def _saved_names(applied: AppliedPlan, directory: Path) -> list[str]:
     saved = read_plan_manifest(directory)
-    return [*saved.adapters, *([saved.head] if saved.head else [])]
+    # A side path has the task's name.
+    return [saved.name, *saved.adapters, *([saved.head] if saved.head else [])]
 
 
 def _saved_file(file: str, originals: Mapping[str, str]) -> str:
@@ -248,7 +254,7 @@ def _saved_file(file: str, originals: Mapping[str, str]) -> str:
 def _saved_tensor(name: str, originals: Mapping[str, str]) -> str:
     parts = name.split(".")
     for index, container in enumerate(parts[:-1]):
-        if container in (*ADAPTER_CONTAINERS, "heads"):
+        if container in (*ADAPTER_CONTAINERS, "heads", "sides"):
             parts[index + 1] = originals.get(parts[index + 1], parts[index + 1])
     return ".".join(parts)
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from adapterkit.backbones.shape import BackboneShape
     from adapterkit.backbones.weights import Weights
     from adapterkit.plans.choice import Choice
+    from adapterkit.plans.methods.method import Method
+    from adapterkit.plans.options import Option, OptionValue
 
 
 @dataclass(frozen=True)
@@ -24,12 +26,14 @@ class Site:
         choice: The mechanism, with its configuration.
         steps: The recursion steps that use it, ascending.
         adapter: Name of the AdapterHub adapter it adds, if it adds one.
+        side: Name of the side path it adds, if it adds one.
         pooled: Whether the task's head reads the backbone's pooler.
     """
 
     choice: Choice
     steps: tuple[int, ...]
     adapter: str | None = None
+    side: str | None = None
     pooled: bool = False
 
 
@@ -50,6 +54,14 @@ class Mechanism(ABC):
     """Whether it adds an AdapterHub adapter, of a configuration that the plan names."""
     needs_layerwise: ClassVar[bool] = False
     """Whether the backbone must have pretrained layer-wise adapters."""
+    beside: ClassVar[bool] = False
+    """Whether it learns in a side path, beside a backbone in which nothing may learn."""
+    options: ClassVar[tuple[Option, ...]] = ()
+    """What plans may set, where it takes no configuration."""
+
+    def methods(self, options: Iterable[tuple[str, OptionValue]]) -> tuple[Method, ...]:
+        """What it is made of with some of its options set; most mechanisms have no parts."""
+        return ()
 
     def own_blocks(self, steps: Sequence[int], total: int) -> list[list[int]]:
         """Sets of steps that leave the block they share for one of their own.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -97,6 +98,11 @@ class Option:
         if not in_range[self.kind]:
             raise ValueError(self.allowed)
         return int(value) if whole else value
+
+
+def find_option(options: Iterable[Option], name: str) -> Option | None:
+    """The option spelled `name`, if there is one."""
+    return next((o for o in options if name == o.name or name in o.aliases), None)
 
 
 def format_value(value: OptionValue) -> str:

@@ -1,7 +1,8 @@
-"""The parts of an adapted model: its block, the backbone's adapters, task adapters and heads."""
+"""The parts of an adapted model: block, the backbone's adapters, task adapters, sides and heads."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
@@ -14,10 +15,11 @@ from adapterkit.backbones.encoder import RecursiveEncoder
 from adapterkit.backbones.layerwise import LAYERWISE
 from adapterkit.backbones.pretrained import FORMS
 from adapterkit.backbones.relaxed import RELAXED
-from adapterkit.backbones.tying import BLOCK_PARAMETERS, STEP_PREFIX
+from adapterkit.backbones.tying import BLOCK_PARAMETERS
 
 BACKBONE, EMBEDDING_ADAPTER, HEADS = "albert.", "albert.encoder.embedding_adapter.", "heads."
 POOLER = "albert.pooler."
+SIDES = "albert.encoder.sides."
 
 ADAPTER_CONTAINERS = (
     "adapters",
@@ -29,6 +31,7 @@ ADAPTER_CONTAINERS = (
 )
 """Modules of AdapterHub whose children are adapters, by name."""
 
+_AT_STEP = re.compile(r"albert\.encoder\.(?:albert_layer_groups|sides\.[^.]+\.rungs)\.([0-9]+)\.")
 _PREFIX_POOL = ".attention.prefix_tuning.pool."
 
 
@@ -67,6 +70,11 @@ def adapter_of(model: RecursiveAdapterModel, tensor: str) -> str | None:
         if container in ADAPTER_CONTAINERS and adapter in model.adapters_config.adapters:
             return adapter
     return None
+
+
+def side_of(tensor: str) -> str | None:
+    """The side path that the tensor of that name belongs to, if there is one."""
+    return tensor.removeprefix(SIDES).split(".")[0] if tensor.startswith(SIDES) else None
 
 
 def task_head(model: RecursiveAdapterModel, name: str) -> str | None:
@@ -119,17 +127,18 @@ def backbone_parameters(model: RecursiveAdapterModel, pooled: bool) -> Iterator[
     for name, parameter in model.named_parameters():
         if not name.startswith(BACKBONE) or (name.startswith(POOLER) and not pooled):
             continue
+        if name.startswith(SIDES):
+            continue
         if adapter_of(model, name) in (None, *FORMS):
             yield parameter
 
 
 def steps_by_storage(model: RecursiveAdapterModel) -> dict[str, tuple[int, ...]]:
-    """For each stored tensor inside the recursion, the steps that use it."""
+    """For each stored tensor of recursion steps and the rungs beside them, the steps it is for."""
     steps: dict[int, list[int]] = {}
     for name, tensor in _state(model).items():
-        for step in range(model.config.num_hidden_layers):
-            if name.startswith(BACKBONE + STEP_PREFIX.format(step=step)):
-                steps.setdefault(tensor.data_ptr() or id(tensor), []).append(step)
+        if match := _AT_STEP.match(name):
+            steps.setdefault(tensor.data_ptr() or id(tensor), []).append(int(match[1]))
     return {
         name: tuple(steps[key])
         for name, tensor in stored_tensors(model).items()

@@ -6,7 +6,7 @@ from typing import Any
 
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 from adapterkit.plans.applied import AppliedPlan
-from adapterkit.plans.parts import HEADS, POOLER, adapter_of, steps_by_storage
+from adapterkit.plans.parts import HEADS, POOLER, SIDES, adapter_of, steps_by_storage
 from adapterkit.plans.stacking import members
 
 
@@ -20,7 +20,7 @@ def frozen_prefix(applied: AppliedPlan) -> int:
     adapters = {site.adapter: site.steps[0] for site in applied.sites if site.adapter}
     first: int = model.config.num_hidden_layers
     for name in applied.trainable:
-        if name.startswith((HEADS, POOLER)):
+        if name.startswith((HEADS, POOLER, SIDES)):
             continue
         # What the steps of an adapter share is kept outside of them.
         outside = adapters.get(adapter_of(model, name) or "", 0)

@@ -15,8 +15,9 @@ def save_adapted(applied: AppliedPlan, directory: str | Path) -> None:
     """Save what, together with the backbone, makes up the adapted model.
 
     Each adapter is a folder in AdapterHub's format under its own name, the task head one called
-    ``head``. ``weights.safetensors`` holds changed weights of the backbone, ``plan.json`` the plan.
-    The tensors in these files are those of `shipped_tensors`, each once.
+    ``head``. ``weights.safetensors`` holds changed weights of the backbone,
+    ``side.safetensors`` the side path, ``plan.json`` the plan. The tensors in these files are
+    those of `shipped_tensors`, each once.
 
     Args:
         applied: The adapted model.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from adapterkit.plans.applied import AppliedPlan
-from adapterkit.plans.parts import adapter_of, stored_tensors
+from adapterkit.plans.parts import adapter_of, side_of, stored_tensors
 
 
 def shipped_tensors(applied: AppliedPlan) -> dict[str, torch.Tensor]:
@@ -24,7 +24,9 @@ def shipped_tensors(applied: AppliedPlan) -> dict[str, torch.Tensor]:
 
 
 def is_task_tensor(applied: AppliedPlan, name: str) -> bool:
-    """Whether the tensor of that name belongs to the plan's task adapters or the task head."""
+    """Whether the tensor of that name belongs to the plan's adapters or side path, or the head."""
     if applied.head is not None and name.startswith(f"heads.{applied.head}."):
         return True
+    if (side := side_of(name)) is not None:
+        return side == applied.side
     return adapter_of(applied.model, name) in applied.adapter_names

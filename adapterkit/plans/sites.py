@@ -12,7 +12,7 @@ from adapterkit.runs.errors import UserError
 
 
 def plan_sites(plan: StepPlan, total: int, name: str, pooled: bool = False) -> tuple[Site, ...]:
-    """The different choices of a plan with their steps and adapters, by first step."""
+    """The different choices of a plan with their steps and what they add, by first step."""
     choices = plan.resolve(total)
     sites: list[Site] = []
     adapters = 0
@@ -22,7 +22,8 @@ def plan_sites(plan: StepPlan, total: int, name: str, pooled: bool = False) -> t
         if choice.definition.takes_config:
             adapters += 1
             adapter = name if adapters == 1 else f"{name}-{adapters}"
-        sites.append(Site(choice, steps, adapter, pooled))
+        side = name if choice.definition.beside else None
+        sites.append(Site(choice, steps, adapter, side, pooled))
     return tuple(sites)
 
 

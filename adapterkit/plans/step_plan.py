@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapterkit.plans.checking import check_clauses, check_learning, check_steps
+from adapterkit.plans.checking import check_clauses, check_learning, check_mixture, check_steps
 from adapterkit.plans.choice import FROZEN, Choice
 from adapterkit.plans.mistakes import Spot, say_all_steps, say_steps
 from adapterkit.plans.syntax import (
@@ -130,6 +130,7 @@ class StepPlan:
                 by_step.update(dict.fromkeys(clause.steps, clause.choice))
         plan = cls(_runs(by_step, rest))
         check_learning(plan.choices, source)
+        check_mixture(plan.choices, source)
         return plan if total is None else plan.for_steps(total)
 
     def __str__(self) -> str:
@@ -170,6 +171,7 @@ class StepPlan:
             return self
         plan = StepPlan(_runs(dict(enumerate(choices)), None))
         check_learning(plan.choices, str(self))
+        check_mixture(plan.choices, str(self))
         return plan
 
     def check(self, total: int, has_layerwise: bool) -> None:
@@ -188,7 +190,7 @@ class StepPlan:
                 raise UserError(
                     f"The backbone has no layer-wise adapters for {choice} to train.",
                     where=f"step {step} of the plan {self}",
-                    allowed="frozen, adapter, full, untied; " + say_all_steps(total),
+                    allowed="frozen, adapter, full, untied, side; " + say_all_steps(total),
                     hint="use an adapter instead, or another backbone",
                 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from adapterkit.plans.adapter_table import (
@@ -17,7 +17,7 @@ from adapterkit.plans.adapter_table import (
 from adapterkit.plans.choice import FROZEN, Choice
 from adapterkit.plans.mechanisms import MECHANISMS
 from adapterkit.plans.mistakes import Spot
-from adapterkit.plans.options import OptionValue
+from adapterkit.plans.options import Option, OptionValue, find_option
 
 HEAD = "head"
 """The mode in which no step learns, only the task head."""
@@ -118,11 +118,13 @@ def parse_choice(spot: Spot) -> Choice:
     if len(arguments) == 1 and not arguments[0].text:
         arguments = []
     if name.text in MECHANISMS:
-        if MECHANISMS[name.text].takes_config:
+        mechanism = MECHANISMS[name.text]
+        if mechanism.takes_config:
             return _parse_adapter(name.text, arguments, name)
-        if opening:
+        if opening and not mechanism.options:
             raise spot.error(f"{name.text!r} takes no arguments.", allowed=name.text)
-        return Choice(name.text)
+        values = _parse_options(name.text, mechanism.options, arguments)
+        return Choice(name.text, options=_ordered(mechanism.options, values))
     if name.text in (ALL, REST) or name.text == HEAD:
         raise spot.error(
             f"{name.text!r} is no mechanism.",
@@ -166,18 +168,12 @@ def _is_adapter_name(name: str) -> bool:
 def _parse_adapter(mechanism: str, arguments: list[Spot], place: Spot) -> Choice:
     named = bool(arguments) and "=" not in arguments[0].text
     spec = _adapter_spec(arguments[0]) if named else ADAPTER_SPECS[DEFAULT_ADAPTER]
-    values: dict[str, OptionValue] = {}
-    for spot in arguments[1 if named else 0 :]:
-        name, value = _parse_option(spec, spot)
-        if name in values:
-            raise spot.error(f"The option {name!r} is given twice.", hint="give it once")
-        values[name] = value
+    values = _parse_options(spec.name, spec.options, arguments[1 if named else 0 :])
     if not named:
         values = {**DEFAULT_OPTIONS, **values}
-    ordered = tuple((o.name, values[o.name]) for o in spec.options if o.name in values)
     if values.get("prefix_positions") == 0 and not values.get("suffix_positions"):
         raise place.error(f"{spec.name} adapts no position.", hint="set suffix_positions too")
-    return Choice(mechanism, spec.name, ordered)
+    return Choice(mechanism, spec.name, _ordered(spec.options, values))
 
 
 def _adapter_spec(spot: Spot) -> AdapterSpec:
@@ -192,22 +188,40 @@ def _adapter_spec(spot: Spot) -> AdapterSpec:
     return ADAPTER_SPECS[name]
 
 
-def _parse_option(spec: AdapterSpec, spot: Spot) -> tuple[str, OptionValue]:
+def _parse_options(
+    owner: str, options: Sequence[Option], arguments: Sequence[Spot]
+) -> dict[str, OptionValue]:
+    values: dict[str, OptionValue] = {}
+    for spot in arguments:
+        name, value = _parse_option(owner, options, spot)
+        if name in values:
+            raise spot.error(f"The option {name!r} is given twice.", hint="give it once")
+        values[name] = value
+    return values
+
+
+def _ordered(
+    options: Sequence[Option], values: Mapping[str, OptionValue]
+) -> tuple[tuple[str, OptionValue], ...]:
+    return tuple((o.name, values[o.name]) for o in options if o.name in values)
+
+
+def _parse_option(owner: str, options: Sequence[Option], spot: Spot) -> tuple[str, OptionValue]:
     before, equals, _ = spot.text.partition("=")
     name_spot, value = spot.part(0, len(before)).stripped(), spot.part(len(before) + 1).stripped()
     name = name_spot.text
-    allowed = tuple(option.name for option in spec.options)
+    allowed = tuple(option.name for option in options)
     if not equals:
         raise spot.error("This is no option.", allowed=f"NAME=VALUE with {', '.join(allowed)}")
-    option = spec.option(name)
+    option = find_option(options, name)
     if option is None:
-        aliases = {alias: option.name for option in spec.options for alias in option.aliases}
-        raise name_spot.unknown(f"option of {spec.name} called", allowed, aliases)
+        aliases = {alias: option.name for option in options for alias in option.aliases}
+        raise name_spot.unknown(f"option of {owner} called", allowed, aliases)
     try:
         return option.name, option.parse(value.text)
     except ValueError as error:
         raise spot.error(
-            f"The option {name!r} of {spec.name} cannot be '{value.shown}'.",
+            f"The option {name!r} of {owner} cannot be '{value.shown}'.",
             allowed=option.allowed,
         ) from error
 

@@ -33,7 +33,7 @@ class SharedRow:
     """What several steps share, or no step owns.
 
     Args:
-        part: What it is: ``block``, ``adapter NAME``, ``embeddings`` or ``head``.
+        part: What it is: ``block``, ``adapter NAME``, ``side NAME``, ``embeddings`` or ``head``.
         steps: The steps that share it; empty where no step owns it.
         trainable: Parameters that learn.
         shipped_bytes: Bytes shipped.
@@ -54,7 +54,7 @@ class Ledger:
             that the steps of relaxed recursion have.
         layerwise: Parameters of the pretrained layer-wise adapters, the one behind the embeddings
             included.
-        task: Parameters (and saved buffers) of the plan's task adapters.
+        task: Parameters (and saved buffers) of the plan's task adapters, or of its side path.
         head: Parameters of the task head.
         trainable: Parameters that learn.
         shipped_bytes: Bytes of the tensors that a saved result holds.

@@ -103,7 +103,7 @@ class Collator:
 
     ``input_ids`` and ``attention_mask`` are (batch, tokens); ``labels`` are (batch, tokens) of tag
     ids for NER, (batch,) of class ids, or (batch, classes) of zeros and ones. Where the states of
-    the frozen prefix are kept, ``states`` are (batch, tokens, hidden).
+    the frozen prefix are kept, ``states`` are those of `prefix_states`, zero at padding.
     """
 
     def __init__(

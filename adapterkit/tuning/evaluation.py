@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 from adapterkit.backbones.fusing import fused_updates
+from adapterkit.backbones.prefix import states_above, steps_run
 from adapterkit.runs.progress import Progress, Silence
 from adapterkit.tasks.config import TaskConfig
 from adapterkit.tasks.decoding import decode_classes, decode_ner
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from adapterkit.tuning.state_file import StateFile
 
 EVALUATION_TOKENS = 4096
+"""Word pieces of a batch that is scored, padding included; see `evaluation_tokens`."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,15 @@ def evaluation_split(
     return EvaluationSplit(task, scored, encoded, tokenizer.pad_token_id)
 
 
+def evaluation_tokens(model: RecursiveAdapterModel) -> int:
+    """Word pieces of a batch that is scored, padding included.
+
+    They are fewer where a side path reads several states of each piece, so that the states of a
+    batch take as much memory as elsewhere.
+    """
+    return EVALUATION_TOKENS // len(states_above(model.base_model))
+
+
 def predict_logits(
     model: RecursiveAdapterModel, split: EvaluationSplit, progress: Progress | None = None
 ) -> list[np.ndarray]:
@@ -74,8 +85,9 @@ def predict_logits(
     logits: list[np.ndarray] = [np.empty(0)] * len(lengths)
     was_training = model.training
     model.eval()
-    with torch.inference_mode(), fused_updates(model):
-        for batch in cut_by_tokens(range(len(lengths)), lengths, EVALUATION_TOKENS):
+    steps = steps_run(model, split.states is not None)
+    with torch.inference_mode(), fused_updates(steps):
+        for batch in cut_by_tokens(range(len(lengths)), lengths, evaluation_tokens(model)):
             features = collate(batch)
             del features["labels"]
             output = model(**{name: t.to(model.device) for name, t in features.items()}).logits

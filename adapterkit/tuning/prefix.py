@@ -1,9 +1,10 @@
 """The frozen prefix of a run: its states computed once a window, kept, and read from then on.
 
 What the steps below the lowest learning one make of a window never changes, so `with_states` gives
-every split those states and training, scoring and later runs start above them. They are kept in
-float32. Kept states and those that a training batch would compute differ only by how floating-point
-sums are ordered in batches of other shapes.
+every split those states and training, scoring and later runs start above them. A step above reads
+the last of the states below it; a side path reads those of all the steps it was given, and they are
+kept side by side. They are kept in float32. Kept states and those that a training batch would
+compute differ only by how floating-point sums are ordered in batches of other shapes.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 
 from adapterkit.backbones.fusing import fused_updates
-from adapterkit.backbones.prefix import prefix_states
+from adapterkit.backbones.prefix import prefix_states, states_above
 from adapterkit.plans.applied import AppliedPlan
 from adapterkit.plans.mistakes import say_steps
 from adapterkit.plans.prefix import reads_padding
@@ -26,13 +27,13 @@ from adapterkit.runs.environment import versions
 from adapterkit.runs.hashing import sha256_text
 from adapterkit.runs.progress import Progress
 from adapterkit.tuning.batches import Collator
-from adapterkit.tuning.evaluation import EVALUATION_TOKENS, EvaluationSplit
+from adapterkit.tuning.evaluation import EvaluationSplit, evaluation_tokens
 from adapterkit.tuning.prefix_cache import CacheUnavailableError, PrefixCache, user_prefix_cache
 from adapterkit.tuning.request import PrefixCacheMode
 from adapterkit.tuning.state_file import StateFile, StateLayout
 
 # Raise when what is computed for the same key changes, so that old states are left alone.
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,8 @@ class _Keeper:
 
 def _layout(applied: AppliedPlan, split: EvaluationSplit) -> StateLayout:
     lengths = [len(window.input_ids) for window in split.encoded.windows]
-    return StateLayout(lengths, applied.model.config.hidden_size, EVALUATION_TOKENS)
+    width = len(states_above(applied.model.base_model)) * applied.model.config.hidden_size
+    return StateLayout(lengths, width, evaluation_tokens(applied.model))
 
 
 def _key(applied: AppliedPlan, split: EvaluationSplit) -> str:
@@ -181,9 +183,9 @@ def _key(applied: AppliedPlan, split: EvaluationSplit) -> str:
     identity = {
         "format": _FORMAT,
         "backbone": applied.backbone,
-        "steps": model.base_model.frozen_prefix,
+        "states": list(states_above(model.base_model)),
         "pieces": _digest(split),
-        "batch_tokens": EVALUATION_TOKENS,
+        "batch_tokens": evaluation_tokens(model),
         "attention": model.base_model.attn_implementation,
         "dtype": str(model.dtype),
         "versions": {

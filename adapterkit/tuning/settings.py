@@ -20,6 +20,7 @@ LEARNING_RATES: Mapping[str, float] = {
     "reft": 2e-3,
     "mam": 2e-3,
     "unipelt": 2e-3,
+    "side": 2e-3,
     "head": 2e-3,
 }
 """Peak learning rate of the parameters that a mechanism trains."""

@@ -24,7 +24,7 @@ class StateLayout:
 
     Args:
         lengths: Word pieces of each window.
-        hidden: Width of the states.
+        hidden: Width of the states; where several are kept, of all together.
         batch_tokens: Budget of the batches in which they are computed; see `cut_by_tokens`.
     """
 

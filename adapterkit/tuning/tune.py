@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from adapterkit.backbones.fusing import fused_updates
+from adapterkit.backbones.prefix import steps_run
 from adapterkit.plans.step_plan import StepPlan
 from adapterkit.runs.atomic import ensure_writable, remove_leftovers
 from adapterkit.runs.directory import RunDirectory
@@ -218,7 +219,8 @@ def _train(
         saving.start(0.0 if checkpoint is None else _seconds_before(directory))
         padding = batch_padding(prepared, list(trainer.batches))
         directory.append_log({"padding": padding, **_beginning(checkpoint)})
-        with fused_updates(prepared.applied.model):
+        kept = prepared.splits["train"].states is not None
+        with fused_updates(steps_run(prepared.applied.model, kept)):
             trainer.go_on(checkpoint)
         if request.asked:
             raise interrupted(directory.path)

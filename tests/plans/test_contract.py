@@ -45,6 +45,7 @@ MECHANISMS = (
     "loreft",
     "noreft(suffix_positions=1)",
     "direft(r=2)",
+    "side(r=4)",
 )
 PLACEMENTS = {"all": (0, 1, 2, 3), "one": (1,), "middle": (1, 2), "last": (3,)}
 CASES = [
@@ -138,6 +139,7 @@ RELAXED_CASES = [
         "dora",
         "prefix_tuning(prefix_length=3,bottleneck_size=8)",
         "loreft",
+        "side(r=4)",
     )
     for where in ("all", "one", "last")
     for layerwise in (True, False)
@@ -206,7 +208,9 @@ def assert_contract(
     gradients = train(applied, batch)
 
     assert_only_chosen_learn(model, before, applied)
-    assert_chosen_steps_change(computed, step_outputs(model, batch), steps)
+    # A side path stands beside its steps: each computes what it computed before.
+    changed = () if mechanism.startswith("side") else steps
+    assert_chosen_steps_change(computed, step_outputs(model, batch), changed)
     for name, gradient in gradients.items():
         # Softmax does not see a constant added to all its inputs, so a key's bias has no effect.
         assert gradient > 0 or name.endswith("attention.key.bias"), name

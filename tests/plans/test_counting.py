@@ -72,6 +72,10 @@ PLANS = (
     "0,3:full 1:untied 2:frozen",
     "0,2:compacter(r=8) 1,3:prefix_tuning_flat(prefix_length=3)",
     "0:loreft 1:par_bn 2:compacter(r=8) 3:unipelt(prefix_length=3,bottleneck_size=8)",
+    "side",
+    "2:side(r=2.5,dropout=0.1) rest:frozen",
+    "1,3:side(r=1) rest:frozen",
+    "0-2:side(r=100) 3:frozen",
 )
 LAYERWISE_PLANS = (
     "layerwise",
@@ -191,7 +195,14 @@ def test_a_merged_adapter_keeps_its_step_apart(make_model: MakeModel, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "plan", ["7:full rest:frozen", "lora(r=33)", "0:loreft rest:noreft", "compacter(phm_dim=5)"]
+    "plan",
+    [
+        "7:full rest:frozen",
+        "lora(r=33)",
+        "0:loreft rest:noreft",
+        "compacter(phm_dim=5)",
+        "side(r=0.5)",
+    ],
 )
 def test_plans_that_do_not_fit_are_refused_alike(make_model: MakeModel, plan: str) -> None:
     model = make_model(True)

@@ -29,6 +29,10 @@ POOLER = 32 * 32 + 32
 BOTTLENECK = 2 * 2 * 32 + 2 + 32
 LAYERWISE_ADAPTER = BOTTLENECK + 2 * 32
 HEAD = 32 * 5 + 5
+# A side path of width 8, its feed-forward of width 16.
+RUNG = 32 * 8 + 8 + 1
+SIDE_BLOCK = 4 * 8 * 8 + 8 + (8 * 16 + 16) + (16 * 8 + 8) + 2 * 2 * 8
+SIDE = SIDE_BLOCK + (32 * 8 + 8) + (8 * 32 + 32) + 2 * 8
 
 PLANS = (
     "head",
@@ -45,6 +49,9 @@ PLANS = (
     "0:loreft 1:par_bn 2:compacter(r=8) 3:unipelt(prefix_length=3,bottleneck_size=8)",
     "1-3:prefix_tuning(prefix_length=3,bottleneck_size=8) rest:frozen",
     "compacter++(r=8)",
+    "side",
+    "0,2:side(r=4) rest:frozen",
+    "3:side rest:frozen",
 )
 
 
@@ -66,6 +73,8 @@ def count(model: RecursiveAdapterModel, plan: str) -> Ledger:
         ("layerwise", 8 * LAYERWISE_ADAPTER, 1, 0),
         ("0:layerwise rest:frozen", 3 * LAYERWISE_ADAPTER, 1, 0),
         ("3:layerwise rest:frozen", 1 * LAYERWISE_ADAPTER, 1, 0),
+        ("side(r=4)", 4 * RUNG + SIDE, 1, 4 * RUNG + SIDE),
+        ("1,3:side(r=4) rest:frozen", 2 * RUNG + SIDE, 1, 2 * RUNG + SIDE),
         ("lora(r=2)", 4 * 2 * (2 * 2 * 32), 1, 4 * 2 * (2 * 2 * 32)),
     ],
 )
@@ -125,6 +134,11 @@ def test_shared_rows_name_the_steps_that_share(make_model: MakeModel) -> None:
     assert shared["head"].trainable == HEAD
     assert [row.trainable for row in counted.steps[:3]] == [0, 0, 0]
     assert counted.steps[3].trainable == counted.task
+    side = count(make_model(True), "1,3:side(r=4) rest:frozen")
+    assert {row.part: row.steps for row in side.shared} == {"side task": (1, 3), "head": ()}
+    assert [row.trainable for row in side.steps] == [0, RUNG, 0, RUNG]
+    alone = count(make_model(True), "2:side(r=4) rest:frozen")
+    assert [row.trainable for row in alone.steps] == [0, 0, RUNG + SIDE, 0]
     compacter = count(make_model(True), "1,3:compacter(r=8) rest:frozen")
     assert {row.part: row.steps for row in compacter.shared} == {"adapter task": (1, 3), "head": ()}
 

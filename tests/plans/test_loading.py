@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 from adapterkit.backbones.layerwise import LAYERWISE
 from adapterkit.plans.applied import AppliedPlan
-from adapterkit.plans.apply import apply_plan
+from adapterkit.plans.apply import activate, apply_plan
 from adapterkit.plans.ledger import ledger
 from adapterkit.plans.loading import load_adapted
 from adapterkit.plans.saving import save_adapted
@@ -367,6 +367,87 @@ def test_damage_leaves_other_results_as_they_were(
     assert list(model.heads) == ["first"] == [model.active_head]
 
 
+SIDE_DAMAGES: dict[str, tuple[Callable[[dict[str, torch.Tensor]], Any], str]] = {
+    "tensor missing": (drop_first, "lacks a tensor"),
+    "tensor unexpected": (lambda t: t.update(extra=torch.ones(1)), "does not belong"),
+    "another shape": (
+        lambda t: t.update({n: torch.ones(3) for n in t if n.endswith("up.bias")}),
+        "shape",
+    ),
+    "another type": (halve_first, "type"),
+    "another step's rung": (
+        lambda t: t.update({n.replace(".1.", ".2."): t.pop(n) for n in list(t)}),
+        "lacks a tensor",
+    ),
+}
+
+
+class TestSidePath:
+    PLAN = "1,3:side(r=4) rest:frozen"
+
+    def test_its_folder(self, make_model: MakeModel, tmp_path: Path) -> None:
+        save_adapted(trained(make_model(True), self.PLAN), tmp_path / "saved")
+        files = [p.relative_to(tmp_path / "saved").as_posix() for p in tmp_path.rglob("*.*")]
+        assert sorted(files) == [
+            "head/head_config.json",
+            "head/model_head.safetensors",
+            "plan.json",
+            "side.safetensors",
+        ]
+        names = load_file(tmp_path / "saved" / "side.safetensors")
+        assert all(name.startswith("albert.encoder.sides.task.") for name in names)
+
+    @pytest.mark.parametrize("damage", SIDE_DAMAGES)
+    def test_damage_is_refused_and_the_model_left_as_it_was(
+        self, make_model: MakeModel, batch: Batch, tmp_path: Path, damage: str
+    ) -> None:
+        harm, says = SIDE_DAMAGES[damage]
+        save_adapted(trained(make_model(True), self.PLAN), tmp_path / "saved")
+        change_tensors(tmp_path / "saved" / "side.safetensors", harm)
+        model = make_model(True)
+        before = states(model, batch)
+        with pytest.raises(UserError, match=says):
+            load_adapted(model, tmp_path / "saved")
+        assert torch.equal(states(model, batch), before)
+        assert list(model.albert.encoder.sides) == []
+        assert model.albert.encoder.active_side is None
+
+    def test_several_results_in_one_model(
+        self, make_model: MakeModel, batch: Batch, tmp_path: Path
+    ) -> None:
+        expected = {}
+        plans = {"ner": self.PLAN, "ner2": "side", "ner3": "1:lora rest:frozen"}
+        for name, plan in plans.items():
+            applied = trained(make_model(True), plan, name)
+            expected[name] = logits(applied.model, batch)
+            save_adapted(applied, tmp_path / name)
+        model = make_model(True)
+        loaded = [load_adapted(model, tmp_path / name) for name in plans]
+        for applied in (*loaded, *loaded[::-1]):
+            activate(applied)
+            model.active_head = applied.head
+            assert torch.equal(logits(model, batch), expected[applied.name])
+            counted = ledger(applied)
+            assert counted.trainable * 4 == counted.shipped_bytes
+        with pytest.raises(UserError, match="side path 'ner' already"):
+            apply_plan(model, StepPlan.parse("lora"), name="ner")
+
+    def test_under_another_name(self, make_model: MakeModel, batch: Batch, tmp_path: Path) -> None:
+        applied = trained(make_model(False), self.PLAN)
+        save_adapted(applied, tmp_path / "saved")
+        renamed = load_adapted(make_model(False), tmp_path / "saved", name="attention")
+        assert list(renamed.model.albert.encoder.sides) == ["attention"]
+        assert torch.equal(logits(renamed.model, batch), logits(applied.model, batch))
+
+    def test_full_fine_tuning_leaves_another_task_s(self, make_model: MakeModel) -> None:
+        model = make_model(True)
+        trained(model, "side", "first")
+        model.add_tagging_head("second", num_labels=5)
+        whole = apply_plan(model, StepPlan.parse("full"), name="second")
+        assert not any(".sides." in name for name in whole.trainable)
+        assert ledger(whole).task == 0
+
+
 @pytest.mark.parametrize("size", [0, -1, 10**12, 2.5, None, "5"])
 @pytest.mark.parametrize("field", ["num_labels", "layers"])
 def test_head_sizes_its_tensors_do_not_have_are_refused_at_once(
@@ -378,7 +459,7 @@ def test_head_sizes_its_tensors_do_not_have_are_refused_at_once(
         load_adapted(make_model(True), saved)
 
 
-@pytest.mark.parametrize("plan", [MIXED, "0:full 1:untied 2:seq_bn 3:layerwise"])
+@pytest.mark.parametrize("plan", [MIXED, "side", "0:full 1:untied 2:seq_bn 3:layerwise"])
 def test_a_deep_copy_is_an_adapted_model_of_its_own(
     make_model: MakeModel, batch: Batch, tmp_path: Path, plan: str
 ) -> None:

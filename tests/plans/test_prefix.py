@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
-from adapterkit.backbones.prefix import prefix_states
+from adapterkit.backbones.prefix import prefix_states, states_above
 from adapterkit.plans.apply import apply_plan
 from adapterkit.plans.prefix import frozen_prefix, reads_padding
 from adapterkit.plans.step_plan import StepPlan
@@ -23,6 +23,7 @@ KINDS = ("plain", "both")
 CASES = [
     pytest.param(mechanism, steps, kind, id=f"{mechanism}-{steps}-{kind}")
     for mechanism in MECHANISMS
+    if not mechanism.startswith("side")
     for steps in PLACEMENTS
     for kind in KINDS
     if mechanism != "layerwise" or kind == "both"
@@ -87,6 +88,33 @@ def test_the_lowest_step_that_learns(make_model: MakeModel, plan: str, expected:
     model.add_tagging_head("task", num_labels=5)
     applied = apply_plan(model, StepPlan.parse(plan), name="task")
     assert frozen_prefix(applied) == expected == model.albert.frozen_prefix
+
+
+@pytest.mark.parametrize("steps", [(0, 1, 2, 3), *PLACEMENTS, (0, 2)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_beside_a_side_path_every_step_is_frozen(
+    make: Callable[..., RecursiveAdapterModel], batch: Batch, steps: tuple[int, ...], kind: str
+) -> None:
+    applied = adapted(make(kind), "side(r=4)", steps)
+    model = applied.model
+    assert frozen_prefix(applied) == STEPS == model.albert.frozen_prefix
+    assert reads_padding(applied) == ()
+    with torch.no_grad():
+        for parameter in applied.learning():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    bare = make(kind)
+    states = bare.albert(**batch, output_hidden_states=True).hidden_states
+    kept = prefix_states(model, **batch)
+    reads = states_above(model.albert)
+    assert torch.equal(kept, torch.cat([states[read] for read in reads], dim=-1))
+    mask = batch["attention_mask"]
+    whole = model(**batch, labels=batch["input_ids"] % 5)
+    above = model(**batch, states=kept * mask[..., None], labels=batch["input_ids"] % 5)
+    torch.testing.assert_close(whole.logits[mask.bool()], above.logits[mask.bool()])
+    model.train()
+    assert model.albert.encoder.side.training
+    groups = model.albert.encoder.albert_layer_groups
+    assert not any(module.training for group in groups for module in group.modules())
 
 
 def test_a_head_on_frozen_steps_alone(make_model: MakeModel, batch: Batch) -> None:

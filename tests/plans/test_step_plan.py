@@ -82,6 +82,10 @@ def test_unnamed_steps_survive_printing(case: tuple[str, list[Choice]], extra: i
         ("3-5:adapter rest:frozen", "0-2:frozen 3-5:adapter(double_seq_bn,r=12)"),
         ("adapter()", "0-5:adapter(double_seq_bn,r=12)"),
         ("head", "head"),
+        ("side", "0-5:side"),
+        ("side()", "0-5:side"),
+        ("side(dropout=0.1, reduction_factor=4)", "0-5:side(r=4,dropout=0.1)"),
+        ("3:side rest:frozen 4-5:side", "0-2:frozen 3-5:side"),
     ],
 )
 def test_plans_for_six_steps(text: str, printed: str | None) -> None:
@@ -163,6 +167,13 @@ MISTAKES = [
     ("vera", "character 1", "full matrices"),
     ("0-5:dvora", "character 5", "full matrices"),
     ("mtl_lora", "character 1", "task id"),
+    ("side(x=1)", "character 6", "allowed: r, dropout"),
+    ("side(r=0)", "character 6", "a number above 0"),
+    ("side(lora)", "character 6", "NAME=VALUE with r, dropout"),
+    ("side(r=4,r=8)", "character 10", "given twice"),
+    ("0-2:side 3-5:lora", "--plan", "found: side, adapter(lora)"),
+    ("0-4:side(r=4) 5:full", "--plan", "Nothing else can learn beside side(r=4)"),
+    ("0-2:side 3-5:side(r=4)", "--plan", "give all of them the same options"),
 ]
 
 
@@ -241,7 +252,14 @@ def test_yaml_reads_back(
     tmp_path_factory: pytest.TempPathFactory, case: tuple[str, object]
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "plan.yaml"
-    for text in (case[0], "lora(r=4)", "head", "3-5:adapter rest:frozen"):
+    for text in (
+        case[0],
+        "lora(r=4)",
+        "side(r=4)",
+        "0:side(dropout=0.1) rest:frozen",
+        "head",
+        "3-5:adapter rest:frozen",
+    ):
         plan = StepPlan.parse(text)
         path.write_text(plan.yaml(), encoding="utf-8")
         assert StepPlan.read(path) == plan

@@ -32,6 +32,8 @@ PLANS = {
     "loreft": {"reft", "head"},
     "scaled_par_bn": {"bottleneck", "head"},
     "unipelt": {"unipelt", "head"},
+    "side": {"side", "head"},
+    "0,2:side(r=4) 1:frozen": {"side", "head"},
     "full": {"full", "head"},
     "0:frozen 1-2:full": {"full", "head"},
     "0-1:frozen 2:untied": {"full", "head"},

@@ -61,6 +61,8 @@ FAMILIES = (
     ),
     "0:frozen 1:layerwise 2:untied",
     "0:frozen 1:lora 2:full",
+    "side",
+    "0,2:side(r=4,dropout=0.1) 1:frozen",
 )
 SPLITS = ["train", "dev", "test"]
 
@@ -109,7 +111,7 @@ def assert_close(run: Run, other: Run, tolerance: float) -> None:
     ("plan", "kind"),
     [
         *((plan, "layerwise") for plan in FAMILIES),
-        *((plan, "relaxed") for plan in ("head", "0:frozen 1-2:adapter", UPPER + "dora")),
+        *((plan, "relaxed") for plan in ("head", "side", "0:frozen 1-2:adapter", UPPER + "dora")),
         *((plan, "relaxed") for plan in (UPPER + "untied", "0:frozen 1:layerwise 2:untied")),
     ],
 )
@@ -138,12 +140,13 @@ def same_length(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("plan", [*FAMILIES[:3], UPPER + "lora", UPPER + "untied"])
+@pytest.mark.parametrize("plan", [*FAMILIES[:3], UPPER + "lora", UPPER + "untied", "side"])
 def test_in_batches_of_one_shape_to_the_last_bit(
     plan: str, run_tiny: RunTiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("prefix", "evaluation"):
-        monkeypatch.setattr(f"adapterkit.tuning.{module}.EVALUATION_TOKENS", 32)
+    # A side path reads four states of this backbone.
+    pieces = 32 * (4 if plan == "side" else 1)
+    monkeypatch.setattr("adapterkit.tuning.evaluation.EVALUATION_TOKENS", pieces)
     changes = {"plan": plan, "data": same_length(tmp_path / "data"), "batch_tokens": 32}
     kept = run_tiny(output=tmp_path / "kept", **changes)
     run = run_tiny(output=tmp_path / "run", prefix_cache="off", **changes)
@@ -173,8 +176,13 @@ def made(options: dict[str, Any], **changes: Any) -> Prepared:
     return prepare(Request(**{**values, **sources}), Silence())
 
 
-def test_scoring_is_the_same_to_the_last_bit(options: dict[str, Any]) -> None:
-    prepared = made(options)
+@pytest.mark.parametrize("plan", [UPPER + "lora", "side", "1:side rest:frozen"])
+def test_scoring_is_the_same_to_the_last_bit(plan: str, options: dict[str, Any]) -> None:
+    prepared = made(options, plan=plan)
+    with torch.no_grad():
+        # A fresh side path adds nothing yet.
+        for parameter in prepared.applied.learning():
+            parameter.add_(0.1)
     splits, _ = with_states(prepared.applied, prepared.splits, "auto", Silence())
     for name in SPLITS:
         assert splits[name].states is not None
@@ -187,10 +195,11 @@ def test_scoring_is_the_same_to_the_last_bit(options: dict[str, Any]) -> None:
         assert all(np.array_equal(kept, run) for kept, run in pairs)
 
 
+@pytest.mark.parametrize("plan", [UPPER + "adapter", "side"])
 @pytest.mark.parametrize("task", [SINGLE, SEVERAL], ids=["single", "several"])
-def test_texts_too(task: dict[str, Any], run_tiny: RunTiny, tmp_path: Path) -> None:
+def test_texts_too(task: dict[str, Any], plan: str, run_tiny: RunTiny, tmp_path: Path) -> None:
     own = write_texts(tmp_path / "data", task, "jsonl")
-    changes = {"task": own, "data": "auto", "plan": UPPER + "adapter", "epochs": 1}
+    changes = {"task": own, "data": "auto", "plan": plan, "epochs": 1}
     kept = run_tiny(output=tmp_path / "kept", **changes)
     run = run_tiny(output=tmp_path / "run", prefix_cache="off", **changes)
     assert say(kept)["splits"].keys() == {*SPLITS}
@@ -214,6 +223,23 @@ class TestSharing:
         assert origins(3, plan=UPPER + "adapter", limit_train=20) == {**found, "train": "computed"}
         assert origins(4, plan="0:frozen 1-2:adapter") == dict.fromkeys(SPLITS, "computed")
         assert len(entries()) == 7
+
+    def test_side_paths_share_what_they_read_alike(self, run_tiny: RunTiny, tmp_path: Path) -> None:
+        def origin(number: int, plan: str) -> str:
+            run = run_tiny(output=tmp_path / str(number), epochs=1, plan=plan)
+            (found,) = set(say(run)["splits"].values())
+            assert say(run)["steps"] == 3
+            return str(found)
+
+        assert origin(0, "side") == "computed"
+        assert origin(1, "side(r=4)") == "found"
+        # A side path reads what the head does, but not it alone.
+        assert origin(2, "head") == "computed"
+        assert origin(3, "1-2:side rest:frozen") == "computed"
+        assert origin(4, "1-2:side(dropout=0.1) rest:frozen") == "found"
+        # Of each window one state, three states, and four.
+        kept = sum(path.stat().st_size for path in entries())
+        assert kept == (1 + 3 + 4) * say(Run.load(tmp_path / "2"))["bytes"]
 
     def test_states_found_give_the_same_bits(self, run_tiny: RunTiny, tmp_path: Path) -> None:
         first, second = (run_tiny(plan=UPPER + "lora", output=tmp_path / n) for n in "ab")
@@ -245,10 +271,11 @@ class TestSharing:
         _, record = with_states(again.applied, again.splits, "auto", Silence())
         assert record.splits == dict.fromkeys(SPLITS, "computed")
 
+    @pytest.mark.parametrize("plan", [UPPER + "lora", "side"])
     def test_evaluate_uses_what_is_there_and_adds_nothing(
-        self, run_tiny: RunTiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, plan: str, run_tiny: RunTiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        run = run_tiny(plan=UPPER + "lora", epochs=1, output=tmp_path / "run")
+        run = run_tiny(plan=plan, epochs=1, output=tmp_path / "run")
         before = entries()
         with monkeypatch.context() as patch:
             patch.setattr("adapterkit.backbones.encoder.RecursiveEncoder.embed", _refuse)
@@ -264,12 +291,13 @@ def _refuse(*args: Any) -> None:
     raise AssertionError("the frozen prefix is run")
 
 
+@pytest.mark.parametrize("plan", [UPPER + "lora", "side"])
 def test_training_does_not_run_the_prefix(
-    run_tiny: RunTiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plan: str, run_tiny: RunTiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = run_tiny(plan=UPPER + "lora", epochs=1, output=tmp_path / "first")
+    first = run_tiny(plan=plan, epochs=1, output=tmp_path / "first")
     monkeypatch.setattr("adapterkit.backbones.encoder.RecursiveEncoder.embed", _refuse)
-    assert_same(run_tiny(plan=UPPER + "lora", epochs=1, output=tmp_path / "second"), first)
+    assert_same(run_tiny(plan=plan, epochs=1, output=tmp_path / "second"), first)
 
 
 class TestWhereItIsNotExact:

@@ -7,6 +7,7 @@ from adapterkit.plans.mechanisms.adapter import AdapterMechanism
 from adapterkit.plans.mechanisms.frozen import FrozenMechanism
 from adapterkit.plans.mechanisms.full import FullMechanism
 from adapterkit.plans.mechanisms.layerwise import LayerwiseMechanism
+from adapterkit.plans.mechanisms.side import SideMechanism
 from adapterkit.plans.mechanisms.untied import UntiedMechanism
 
 MECHANISMS: dict[str, Mechanism] = {
@@ -17,6 +18,7 @@ MECHANISMS: dict[str, Mechanism] = {
         AdapterMechanism(),
         FullMechanism(),
         UntiedMechanism(),
+        SideMechanism(),
     )
 }
 """Every mechanism by name."""

@@ -1,4 +1,4 @@
-"""What every method of an adapter tells: how large it is, and which backbones it suits."""
+"""What every method tells: how large it is, and which backbones it suits."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from adapterkit.runs.errors import UserError
 if TYPE_CHECKING:
     from adapterkit.plans.mechanism import Site
 
-Container = Literal["shared_parameters", "prefix_tunings"]
-"""Where AdapterHub keeps what the steps of an adapter have in common."""
+Container = Literal["shared_parameters", "prefix_tunings", "sides"]
+"""Where a model keeps what the steps of an adapter or a side path have in common."""
 
 
 class Sizes(Protocol):
@@ -52,9 +52,9 @@ class Size:
 
 
 class Method(ABC):
-    """One method of AdapterHub's with the settings that its size follows from.
+    """One method with the settings that its size follows from.
 
-    Subclasses are frozen dataclasses, whose fields have AdapterHub's names.
+    Subclasses are frozen dataclasses. Those of AdapterHub's methods have its names for fields.
     """
 
     @abstractmethod
