@@ -33,7 +33,7 @@ class StepLoRALinear(LoRALinearTorch):  # type: ignore[misc]
     model_config: RecursiveConfig
     merged: str | None
     written_out: torch.Tensor | None = None
-    """This step's own matrix ``W + B A``, where `lora_fusing` had it computed."""
+    """This step's own matrix ``W + B A``, where `fusing.fuse_updates` had it computed."""
 
     def locate(self, step: int, block_name: str) -> None:
         """Say which parameter of which step this is, for instance 3 and ``attention.query``."""
