@@ -8,15 +8,18 @@ if TYPE_CHECKING:
     from adapterkit.backbones.loading import load_backbone
     from adapterkit.plans.step_plan import StepPlan
     from adapterkit.serving.predictor import Predictor, load_adapter
+    from adapterkit.serving.together import Predictors, load_adapters
     from adapterkit.tuning.run import Run
     from adapterkit.tuning.tune import tune
 
 __all__ = [
     "Predictor",
+    "Predictors",
     "Run",
     "StepPlan",
     "__version__",
     "load_adapter",
+    "load_adapters",
     "load_backbone",
     "tune",
 ]
@@ -24,9 +27,11 @@ __all__ = [
 # Looked up on first use: importing PyTorch takes seconds, and `adapterkit --help` needs none of it.
 _HOMES = {
     "Predictor": "adapterkit.serving.predictor",
+    "Predictors": "adapterkit.serving.together",
     "Run": "adapterkit.tuning.run",
     "StepPlan": "adapterkit.plans.step_plan",
     "load_adapter": "adapterkit.serving.predictor",
+    "load_adapters": "adapterkit.serving.together",
     "load_backbone": "adapterkit.backbones.loading",
     "tune": "adapterkit.tuning.tune",
 }

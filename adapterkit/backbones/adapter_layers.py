@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from adapters.methods.bottleneck import BottleneckLayer
+from adapters.composition import adjust_tensors_for_parallel
+from adapters.methods.bottleneck import BottleneckLayer, BottleneckState
 from adapters.methods.prompt_tuning import PromptTuningLayer
 from adapters.models.albert.modeling_albert import (
     AlbertAttentionWithAdapters,
@@ -23,6 +24,14 @@ class StepBottleneckLayer(BottleneckLayer):  # type: ignore[misc]
             # AdapterHub builds LayerNorm with eps 1e-5; MiniALBERT's adapters have 1e-12.
             self.adapters[adapter_name].adapter_norm_after.eps = self.model_config.layer_norm_eps
         return added
+
+    def compose_single(
+        self, adapter_setup: str, state: BottleneckState, lvl: int = 0
+    ) -> BottleneckState:
+        """Apply one adapter; a group of them gives more rows than it reads."""
+        composed: BottleneckState = super().compose_single(adapter_setup, state, lvl)
+        (residual,) = adjust_tensors_for_parallel(composed.hidden_states, composed.input_tensor)
+        return composed._replace(input_tensor=residual)
 
 
 class StepSdpaAttention(AlbertSdpaAttentionWithAdapters):  # type: ignore[misc]

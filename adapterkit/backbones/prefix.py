@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -23,15 +24,47 @@ def prefix_states(
         The states that `states_above` names, one behind the other: shape (batch, tokens, states
         times hidden). Those at padding mean nothing, and no other one depends on them.
     """
+    (states,) = _states_of(model, [states_above(model.base_model)], input_ids, attention_mask)
+    return states
+
+
+def shared_prefix_states(
+    models: Sequence[Any], input_ids: torch.Tensor, attention_mask: torch.Tensor
+) -> list[torch.Tensor | None]:
+    """What the frozen prefixes of several models make of texts, each step run once for all.
+
+    Args:
+        models: As for `prefix_states`; what is frozen is the same in all of them.
+        input_ids: Word pieces, shape (batch, tokens).
+        attention_mask: 0 at padding, shape (batch, tokens).
+
+    Returns:
+        For each model what `prefix_states` returns for it, or None where it has no frozen prefix.
+    """
+    deepest = max(models, key=lambda model: int(model.base_model.frozen_prefix))
+    with_prefix = [model.base_model.frozen_prefix > 0 for model in models]
+    read = [states_above(m.base_model) for m, has in zip(models, with_prefix, strict=True) if has]
+    states = iter(_states_of(deepest, read, input_ids, attention_mask) if read else ())
+    return [next(states) if has else None for has in with_prefix]
+
+
+def _states_of(
+    model: Any, read: Sequence[tuple[int, ...]], input_ids: torch.Tensor, mask: torch.Tensor
+) -> list[torch.Tensor]:
+    """The states with each of these tuples of numbers, side by side."""
     base = model.base_model
-    read = states_above(base)
-    with torch.no_grad(), ForwardContext(model, input_ids, attention_mask=attention_mask):
+    numbers = set().union(*read)
+    with torch.no_grad(), ForwardContext(model, input_ids, attention_mask=mask):
         embedded = base.embeddings(input_ids)
-        bias = attention_bias(base, attention_mask, embedded)
-        several = len(read) > 1
-        output = base.encoder(embedded, bias, output_hidden_states=several, steps=range(read[-1]))
-        last: torch.Tensor = output.last_hidden_state
-        return torch.cat([output.hidden_states[i] for i in read], dim=-1) if several else last
+        bias = attention_bias(base, mask, embedded)
+        several, steps = len(numbers) > 1, range(max(numbers))
+        output = base.encoder(embedded, bias, output_hidden_states=several, steps=steps)
+        if not several:
+            return [output.last_hidden_state for _ in read]
+        kept = output.hidden_states
+        return [
+            torch.cat([kept[i] for i in each], -1) if each[1:] else kept[each[0]] for each in read
+        ]
 
 
 def states_above(base: Any) -> tuple[int, ...]:

@@ -46,11 +46,11 @@ def predict(
     for path in adapter:
         load(path)
     from adapterkit.serving.layers import predict_layers
-    from adapterkit.serving.predictor import load_adapter
     from adapterkit.serving.rendering.text import render_text
+    from adapterkit.serving.together import load_adapters
 
     with output.clear_stdout(True), ProgressBars(passing=True) as progress:
-        layers = predict_layers([load_adapter(path) for path in adapter], texts, progress)
+        layers = predict_layers(load_adapters(adapter), texts, progress)
     if style == "text" and sys.stdout.isatty() and "NO_COLOR" not in os.environ:
         rendered = render_text(layers, colour=True)
     else:

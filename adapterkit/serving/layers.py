@@ -12,7 +12,7 @@ from adapterkit.tasks.config import Kind
 
 if TYPE_CHECKING:
     from adapterkit.runs.progress import Progress
-    from adapterkit.serving.predictor import Predictor
+    from adapterkit.serving.together import Predictors
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,24 +37,27 @@ class Layer:
 
 
 def predict_layers(
-    predictors: Sequence[Predictor], texts: Sequence[str], progress: Progress | None = None
+    predictors: Predictors, texts: Sequence[str], progress: Progress | None = None
 ) -> list[Layer]:
-    """Let each adapter read the texts, one adapter after the other.
+    """Let each adapter read the texts.
 
     Raises:
         UserError: If a model's outputs are not finite.
     """
-    names = layer_names([(each.task.name, str(each.path)) for each in predictors])
+    paths = [str(path) for path in predictors.paths]
+    names = layer_names([(t.name, path) for t, path in zip(predictors.tasks, paths, strict=True)])
     return [
         Layer(
             name=name,
-            adapter=str(predictor.path),
-            task=predictor.task.name,
-            kind=predictor.task.kind,
-            labels=predictor.task.labels,
-            predictions=tuple(predictor.predict(texts, progress)),
+            adapter=path,
+            task=task.name,
+            kind=task.kind,
+            labels=task.labels,
+            predictions=tuple(predictions),
         )
-        for name, predictor in zip(names, predictors, strict=True)
+        for name, path, task, predictions in zip(
+            names, paths, predictors.tasks, predictors.predict(texts, progress), strict=True
+        )
     ]
 
 

@@ -39,8 +39,12 @@ class LoadedRun:
         return int(self.manifest.hyperparameters["max_length"])
 
 
-def load_run(path: str | Path) -> LoadedRun:
+def load_run(path: str | Path, *, name: str | None = None) -> LoadedRun:
     """Load a run's backbone and put on it what the run learned.
+
+    Args:
+        path: The run directory.
+        name: What adapters and head are to be called in the model; by default as when it was tuned.
 
     Raises:
         UserError: If the run is unfinished or damaged, or its backbone is gone or has changed.
@@ -58,7 +62,7 @@ def load_run(path: str | Path) -> LoadedRun:
             hint="restore that backbone, or tune again",
         )
     _check_max_length(manifest, directory, backbone)
-    applied = load_adapted(backbone.model, directory.adapter_path)
+    applied = load_adapted(backbone.model, directory.adapter_path, name=name)
     backbone.model.active_head = applied.head
     backbone.model.eval()
     return LoadedRun(manifest, task, backbone, applied)

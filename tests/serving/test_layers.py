@@ -4,11 +4,12 @@ import pytest
 
 from adapterkit.serving.layers import Layer, layer_names, layer_texts, predict_layers
 from adapterkit.serving.predictions import Prediction
+from adapterkit.serving.together import load_adapters
 
 
 def test_layers_hold_what_each_adapter_predicts(ner, hoc):
     texts = ["Lithium caused tremor.", ""]
-    layers = predict_layers([ner, hoc], texts)
+    layers = predict_layers(load_adapters([ner.path, hoc.path]), texts)
     assert [layer.name for layer in layers] == ["bc5cdr", "hoc"]
     assert [layer.kind for layer in layers] == ["ner", "multilabel"]
     assert [layer.adapter for layer in layers] == [str(ner.path), str(hoc.path)]

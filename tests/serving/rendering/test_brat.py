@@ -8,6 +8,7 @@ from adapterkit.runs.errors import UserError
 from adapterkit.serving.layers import predict_layers
 from adapterkit.serving.predictions import Entity, Prediction
 from adapterkit.serving.rendering.brat import render_brat
+from adapterkit.serving.together import load_adapters
 
 from .made import TEXT, chemicals_and_diseases, crossing, entity, ner_layer, topics
 
@@ -84,7 +85,7 @@ def test_nothing_found_is_nothing_written():
 
 def test_what_a_run_finds_reads_back(ner):
     text = "Lithium caused\r\nlung\tcancer and \U0001f48a fever\n\nHaloperidol stopped tremor."
-    found = parse(render_brat(predict_layers([ner], [text])), text)
+    found = parse(render_brat(predict_layers(load_adapters([ner.path]), [text])), text)
     (expected,) = ner.predict([text])
     assert [(places[0][0], places[-1][1]) for _, places in found] == [
         (e.start, e.end) for e in expected.entities

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 from adapterkit.serving.layers import predict_layers
 from adapterkit.serving.predictions import Entity, Prediction
 from adapterkit.serving.rendering.html import render_html
+from adapterkit.serving.together import load_adapters
 
 from .made import TEXT, chemicals_and_diseases, crossing, ner_layer, topics
 
@@ -126,7 +127,7 @@ def test_twenty_types_all_look_different():
 
 def test_texts_are_numbered_and_what_a_run_finds_is_marked(ner):
     texts = ["Lithium caused\ntremor.", "", "Fever \U0001f48a cleared."]
-    reader = read(render_html(predict_layers([ner], texts)))
+    reader = read(render_html(predict_layers(load_adapters([ner.path]), texts)))
     assert reader.texts == texts
     assert "Text 3" in reader.seen
     found = [entity.label for each in ner.predict(texts) for entity in each.entities]

@@ -7,6 +7,7 @@ import pytest
 from adapterkit.serving.layers import predict_layers
 from adapterkit.serving.predictions import Entity, Prediction
 from adapterkit.serving.rendering.json import render_json
+from adapterkit.serving.together import load_adapters
 
 from .made import TEXT, chemicals_and_diseases, crossing, ner_layer, topics
 
@@ -59,7 +60,7 @@ def test_scores_that_are_no_numbers_are_refused():
 
 def test_what_a_run_predicts_survives_the_round_trip(ner, hoc):
     text = "Lithium caused tremor \U0001f48a.\r\n\r\nFever cleared."
-    document = json.loads(render_json(predict_layers([ner, hoc], [text])))
+    document = json.loads(render_json(predict_layers(load_adapters([ner.path, hoc.path]), [text])))
     (expected,) = ner.predict([text])
     assert [(e["start"], e["end"], e["label"]) for e in document["texts"][0]["entities"]] == [
         (e.start, e.end, e.label) for e in expected.entities
