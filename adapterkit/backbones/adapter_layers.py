@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from adapters.composition import adjust_tensors_for_parallel
+from adapters.composition import (
+    adjust_tensors_for_parallel,
+    match_attn_matrices_for_parallel,
+)
 from adapters.methods.bottleneck import BottleneckLayer, BottleneckState
 from adapters.methods.prompt_tuning import PromptTuningLayer
 from adapters.models.albert.modeling_albert import (
     AlbertAttentionWithAdapters,
     AlbertSdpaAttentionWithAdapters,
 )
+from adapters.utils import prefix_attention_mask
 
 
 class StepBottleneckLayer(BottleneckLayer):  # type: ignore[misc]
@@ -37,6 +41,9 @@ class StepBottleneckLayer(BottleneckLayer):  # type: ignore[misc]
 class StepSdpaAttention(AlbertSdpaAttentionWithAdapters):  # type: ignore[misc]
     """SDPA attention of one recursion step that keeps its adapters whatever it is asked for."""
 
+    positions: torch.Tensor | None = None
+    """The tokens of each text that attend, shape (batch, some), where they are not all of them."""
+
     def forward(
         self,
         hidden_states: torch.Tensor,
@@ -51,11 +58,44 @@ class StepSdpaAttention(AlbertSdpaAttentionWithAdapters):  # type: ignore[misc]
         """
         absolute = self.position_embedding_type == "absolute"
         fits_sdpa = absolute and not output_attentions and head_mask is None
+        if self.positions is not None and fits_sdpa:
+            return (self._attend_from(self.positions, hidden_states, attention_mask),)
         attend = super().forward if fits_sdpa else self._written_out
         states: tuple[torch.Tensor, ...] = attend(
             hidden_states, attention_mask, head_mask, output_attentions
         )
         return states
+
+    def _attend_from(
+        self, positions: torch.Tensor, states: torch.Tensor, mask: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Attend from some tokens to all of them; as AdapterHub's forward pass otherwise."""
+        chosen = take(states, positions)
+        mask = prefix_attention_mask(mask, [2, 3])
+        query, key, value = match_attn_matrices_for_parallel(
+            self._heads(self.query(chosen)),
+            self._heads(self.key(states)),
+            self._heads(self.value(states)),
+        )
+        (mask,) = adjust_tensors_for_parallel(query, mask)
+        key, value, mask = self.prefix_tuning(key, value, states, mask)
+        (query,) = adjust_tensors_for_parallel(key, query)
+        context = torch.nn.functional.scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            # Every token of a text sees the same others.
+            attn_mask=None if mask is None else mask[:, :, :1],
+            dropout_p=self.dropout_prob if self.training else 0.0,
+        )
+        projected = self.output_dropout(self.dense(context.transpose(1, 2).flatten(2)))
+        adapted: torch.Tensor = self.attention_adapters(chosen, projected, self.LayerNorm)
+        return adapted
+
+    def _heads(self, states: torch.Tensor) -> torch.Tensor:
+        """From (batch, tokens, heads times size) to (batch, heads, tokens, size)."""
+        split = (len(states), -1, self.num_attention_heads, self.attention_head_size)
+        return states.view(split).transpose(1, 2)
 
     def _written_out(self, *inputs: Any) -> tuple[torch.Tensor, ...]:
         states: tuple[torch.Tensor, ...] = AlbertAttentionWithAdapters.forward(self, *inputs)
@@ -74,6 +114,21 @@ class PicklablePromptTuningLayer(PromptTuningLayer):  # type: ignore[misc]
             after_first = prompt.prompt_tuning_config.combine == "prefix_after_bos"
             prompt.combination_fn = _prompt_behind_first if after_first else _prompt_in_front
         return added
+
+
+def take(states: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """The states at some positions of each text.
+
+    Args:
+        states: Shape (batch, tokens, hidden); a batch that adapters have repeated for each of
+            them is longer than that of `positions`.
+        positions: Shape (batch, some).
+
+    Returns:
+        Shape (batch, some, hidden).
+    """
+    (positions,) = adjust_tensors_for_parallel(states, positions)
+    return states.gather(1, positions[..., None].expand(-1, -1, states.shape[-1]))
 
 
 def _prompt_in_front(prompt: torch.Tensor, embedded: torch.Tensor) -> torch.Tensor:

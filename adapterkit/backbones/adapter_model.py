@@ -142,34 +142,45 @@ class RecursiveAdapterModel(AlbertAdapterModel):  # type: ignore[misc]
         self._init_head_modules()
         self.init_weights()
 
-    def forward(self, *args: Any, states: torch.Tensor | None = None, **kwargs: Any) -> Any:
-        """Compute as `AlbertAdapterModel.forward` does, or from the frozen prefix on.
+    def forward(
+        self,
+        *args: Any,
+        states: torch.Tensor | None = None,
+        positions: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Compute as `AlbertAdapterModel.forward` does, or only what is asked for.
 
         Args:
             args: As `AlbertAdapterModel.forward` takes them; so are `kwargs`.
-            states: What `prefix_states` makes of the text. The frozen prefix is not run then;
-                ``attention_mask`` must be given by name.
-            kwargs: See `args`.
+            states: What `prefix_states` makes of the text. The frozen prefix is not run then.
+            positions: The tokens of each text that the head reads, shape (batch, some), and for
+                which there are labels if there are any. Logits of tokens are (batch, some, tags)
+                then, and a head that reads one token of a text reads the first of these.
+            kwargs: See `args`. With `states` or `positions`, ``attention_mask`` must be given.
         """
-        if states is None:
+        if states is None and positions is None:
             return super().forward(*args, **kwargs)
-        return self._above_prefix(*args, states=states, **kwargs)
+        return self._read(*args, states=states, positions=positions, **kwargs)
 
     @ForwardContext.wrap  # type: ignore[untyped-decorator]
-    def _above_prefix(
+    def _read(
         self,
         input_ids: torch.Tensor | None = None,
         *,
-        states: torch.Tensor,
+        states: torch.Tensor | None,
+        positions: torch.Tensor | None,
         attention_mask: torch.Tensor,
         head: str | None = None,
         **kwargs: Any,
     ) -> Any:
-        outputs = self.albert(attention_mask=attention_mask, states=states)
+        outputs = self.albert(
+            input_ids, attention_mask=attention_mask, states=states, positions=positions
+        )
         return self.forward_head(
             outputs,
             head_name=head,
-            attention_mask=attention_mask,
+            attention_mask=attention_mask if positions is None else None,
             return_dict=True,
             pooled_output=outputs.pooler_output,
             **kwargs,

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from adapters.methods.reft import ReftModule
 from torch import nn
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.albert.modeling_albert import AlbertLayerGroup, AlbertTransformer
 
+from adapterkit.backbones.adapter_layers import StepSdpaAttention, take
 from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.side import SidePath
 from adapterkit.backbones.tying import tie, tied_names
@@ -105,6 +107,7 @@ class RecursiveEncoder(AlbertTransformer):  # type: ignore[misc]
         output_hidden_states: bool = False,
         return_dict: bool = True,
         steps: range | None = None,
+        positions: torch.Tensor | None = None,
     ) -> BaseModelOutput | tuple[Any, ...]:
         """Run the recursion; arguments and result as `AlbertTransformer.forward`.
 
@@ -120,9 +123,15 @@ class RecursiveEncoder(AlbertTransformer):  # type: ignore[misc]
             output_hidden_states: Whether the states before and after each step are returned.
             return_dict: Whether the result is an object rather than a tuple.
             steps: The consecutive steps to run, without a side path; by default all, with it.
+            positions: The tokens of each text whose last states are read, shape (batch, some); by
+                default all. The last step leaves out the others where it can; it must be among
+                `steps`, and no side path active. Neither attentions nor states of the steps are
+                returned then.
         """
         side = self.side if steps is None else None
         steps = range(len(self.albert_layer_groups)) if steps is None else steps
+        if positions is not None:
+            return BaseModelOutput(self._run_for(positions, hidden_states, attention_mask, steps))
         with torch.set_grad_enabled(side is None and torch.is_grad_enabled()):
             output = self._run(
                 hidden_states,
@@ -141,6 +150,28 @@ class RecursiveEncoder(AlbertTransformer):  # type: ignore[misc]
                 attentions=output.attentions,
             )
         return output if return_dict else output.to_tuple()
+
+    def _run_for(
+        self,
+        positions: torch.Tensor,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        steps: range,
+    ) -> torch.Tensor:
+        """The last states at some positions, shape (batch, some, hidden)."""
+        block = self.blocks()[-1]
+        # Checkpointing computes the step again, when nothing says what it left out.
+        if not steps or self.gradient_checkpointing or not _may_leave_out(block):
+            output = self._run(hidden_states, attention_mask, None, False, False, steps)
+            return take(output.last_hidden_state, positions)
+        attention: Any = block.get_submodule("attention")
+        attention.positions = positions
+        try:
+            output = self._run(hidden_states, attention_mask, None, False, False, steps)
+            states: torch.Tensor = output.last_hidden_state
+            return states
+        finally:
+            attention.positions = None
 
     def _run(
         self,
@@ -170,6 +201,20 @@ class RecursiveEncoder(AlbertTransformer):  # type: ignore[misc]
         return BaseModelOutput(
             last_hidden_state=states, hidden_states=all_states, attentions=all_attentions
         )
+
+
+def _may_leave_out(block: nn.Module) -> bool:
+    """Whether no adapter of a step reads more than one token of what the step makes of it."""
+    attention = block.get_submodule("attention")
+    if not isinstance(attention, StepSdpaAttention):
+        return False
+    if attention.position_embedding_type != "absolute":
+        return False
+    # ReFT edits states by their places in the text; a gate is a mean over all of them.
+    return not any(
+        isinstance(module, ReftModule) or getattr(module, "use_gating", False)
+        for module in block.modules()
+    )
 
 
 def _tie_loaded(encoder: RecursiveEncoder, incompatible_keys: Any) -> None:

@@ -19,6 +19,7 @@ from transformers import (
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.models.albert.modeling_albert import AlbertEmbeddings, AlbertMLMHead
 
+from adapterkit.backbones.adapter_layers import take
 from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.encoder import RecursiveEncoder
 from adapterkit.backbones.prefix import attention_bias, hold_prefix
@@ -66,28 +67,50 @@ class RecursiveModel(AlbertModel):  # type: ignore[misc]
             hold_prefix(self)
         return self
 
-    def forward(self, *args: Any, states: torch.Tensor | None = None, **kwargs: Any) -> Any:
-        """Compute as `AlbertModel.forward` does, or from the frozen prefix on.
+    def forward(
+        self,
+        *args: Any,
+        states: torch.Tensor | None = None,
+        positions: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Compute as `AlbertModel.forward` does, or only what is asked for.
 
         Args:
             args: As `AlbertModel.forward` takes them; so are `kwargs`.
-            states: What the frozen prefix makes of the text, as `prefix_states` returns it. It is
-                not run then, and of the other arguments ``attention_mask`` alone is read.
-            kwargs: See `args`.
+            states: What the frozen prefix makes of the text, as `prefix_states` returns it, which
+                is not run then.
+            positions: The tokens of each text whose last states are read, shape (batch, some). The
+                last state is (batch, some, hidden) then.
+            kwargs: See `args`. With `states` or `positions`, ``input_ids`` and ``attention_mask``
+                alone are read.
         """
-        if states is None:
+        if states is None and positions is None:
             return super().forward(*args, **kwargs)
-        return self._above_prefix(states, kwargs["attention_mask"])
+        ids = args[0] if args else kwargs.get("input_ids")
+        return self._read(ids, kwargs["attention_mask"], states, positions)
 
-    def _above_prefix(
-        self, states: torch.Tensor, attention_mask: torch.Tensor
+    def _read(
+        self,
+        input_ids: torch.Tensor | None,
+        attention_mask: torch.Tensor,
+        states: torch.Tensor | None,
+        positions: torch.Tensor | None,
     ) -> BaseModelOutputWithPooling:
-        bias = attention_bias(self, attention_mask, states)
-        if (side := self.encoder.side) is not None:
+        below = self.embeddings(input_ids) if states is None else states
+        bias = attention_bias(self, attention_mask, below)
+        side, steps = self.encoder.side, self.config.num_hidden_layers
+        # States of steps that are all frozen may be kept, and are computed here as they are there.
+        asked = None if side is not None or self.frozen_prefix == steps else positions
+        if states is None:
+            last = self.encoder(below, bias, positions=asked).last_hidden_state
+        elif side is not None:
             last = side(states.chunk(len(side.reads), dim=-1), bias)
         else:
-            steps = range(self.frozen_prefix, self.config.num_hidden_layers)
-            last = self.encoder(states, bias, steps=steps).last_hidden_state
+            above = range(self.frozen_prefix, steps)
+            last = self.encoder(states, bias, steps=above, positions=asked).last_hidden_state
+        if asked is None and positions is not None:
+            last = take(last, positions)
         pooled = self.pooler_activation(self.pooler(last[:, 0]))
         return BaseModelOutputWithPooling(last_hidden_state=last, pooler_output=pooled)
 

@@ -31,6 +31,7 @@ class GroupedPlans:
         self,
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor,
+        positions: torch.Tensor,
         states: torch.Tensor | None = None,
         readers: torch.Tensor | None = None,
     ) -> list[torch.Tensor]:
@@ -39,21 +40,21 @@ class GroupedPlans:
         Args:
             input_ids: Word pieces, shape (texts, tokens).
             attention_mask: 0 at padding, shape (texts, tokens).
+            positions: The tokens of each text that the heads read, shape (texts, some).
             states: What the model's frozen prefix makes of the texts, as
                 `adapterkit.backbones.prefix.prefix_states` returns it, where it is at hand.
             readers: Which of the grouped models reads each text, shape (texts,); by default each
                 of them reads each text.
 
         Returns:
-            For each model the logits of the texts it reads, in their order, shape (texts, tokens,
+            For each model the logits of the texts it reads, in their order, shape (texts, some,
             tags) or (texts, classes).
         """
         self.rows.texts, self.rows.readers = len(input_ids), readers
         with ForwardContext(self.model, input_ids, attention_mask=attention_mask):
-            if states is None:
-                outputs = self.model.albert(input_ids, attention_mask=attention_mask)
-            else:
-                outputs = self.model.albert(attention_mask=attention_mask, states=states)
+            outputs = self.model.albert(
+                input_ids, attention_mask=attention_mask, states=states, positions=positions
+            )
             return [
                 self.model.forward_head(
                     type(outputs)(
@@ -61,7 +62,6 @@ class GroupedPlans:
                         pooler_output=outputs.pooler_output[mine],
                     ),
                     head_name=head,
-                    attention_mask=attention_mask if readers is None else attention_mask[mine],
                     return_dict=True,
                     pooled_output=outputs.pooler_output[mine],
                 ).logits

@@ -78,7 +78,7 @@ def find_entities(
         task: The NER task of the head that gave the logits.
         segmented: The texts.
         encoded: Its examples as they were encoded, with protocol ``word``.
-        logits: For each window an array (length of its ``input_ids``, tags).
+        logits: For each window an array (its scored positions, tags).
 
     Raises:
         UserError: If the logits are not finite.
@@ -103,5 +103,5 @@ def _by_word(encoded: Encoded, logits: Sequence[Logits], sentences: int) -> list
     """The logits at the scored words of each sentence, window by window in reading order."""
     rows: list[list[Logits]] = [[] for _ in range(sentences)]
     for window, values in zip(encoded.windows, logits, strict=True):
-        rows[window.example].append(values[list(window.positions)])
+        rows[window.example].append(values)
     return rows

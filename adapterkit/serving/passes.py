@@ -17,7 +17,7 @@ from adapterkit.plans.prefix import reads_padding
 from adapterkit.runs.progress import Progress
 from adapterkit.serving.reading import Logits, Reading
 from adapterkit.tuning.batches import Collator, Features, WindowDataset, cut_by_tokens
-from adapterkit.tuning.evaluation import EvaluationSplit, evaluation_tokens
+from adapterkit.tuning.evaluation import EvaluationSplit, evaluation_tokens, scored_rows
 from adapterkit.tuning.reloading import LoadedRun
 
 _FEWEST_TOKENS = 512
@@ -45,10 +45,9 @@ class Pass:
         readers: torch.Tensor | None = None,
     ) -> list[torch.Tensor]:
         """The logits of each member; see `GroupedPlans.logits`."""
-        pieces, mask = features["input_ids"], features["attention_mask"]
         if self.group is not None:
-            return self.group.logits(pieces, mask, states, readers)
-        return [self.model(pieces, attention_mask=mask, states=states).logits]
+            return self.group.logits(**features, states=states, readers=readers)
+        return [self.model(**features, states=states).logits]
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ class Route:
                 for member in each.logits(features, below)
             ]
             for rows, kept in zip(logits, found, strict=True):
-                _keep(rows, batch, lengths, split, kept)
+                _keep(rows, batch, split, kept)
             progress.advance(len(batch))
         return found
 
@@ -121,7 +120,7 @@ class Route:
             grouped = each.logits(features, readers=readers if each.group else None)
             for member, rows in enumerate(grouped):
                 mine = [index for index in batch if reader_of[index] == member]
-                _keep(rows, mine, lengths, split, kept)
+                _keep(rows, mine, split, kept)
             progress.advance(len(batch))
         bounds = np.cumsum([0, *counts])
         return [kept[start:end] for start, end in pairwise(bounds)]
@@ -178,12 +177,7 @@ def _route(numbers: Sequence[int], runs: Sequence[LoadedRun]) -> Route:
 
 
 def _keep(
-    rows: torch.Tensor,
-    batch: Sequence[int],
-    lengths: Sequence[int],
-    split: EvaluationSplit,
-    kept: list[Logits],
+    rows: torch.Tensor, batch: Sequence[int], split: EvaluationSplit, kept: list[Logits]
 ) -> None:
-    by_token = split.task.kind == "ner"
     for index, row in zip(batch, rows.float().cpu().numpy(), strict=True):
-        kept[index] = row[: lengths[index]] if by_token else row
+        kept[index] = scored_rows(split, index, row)

@@ -79,13 +79,8 @@ def _predicted(probed: ProbeTask, logits: NDArray[np.float64]) -> list[tuple[str
     task, dev = probed.task, probed.dev
     if task.kind != "ner":
         return decode_classes(logits, task)
-    of_windows, start = [], 0
-    for window in dev.encoded.windows:
-        # Rows of pieces that are not scored stand for nothing.
-        values = np.zeros((len(window.input_ids), logits.shape[1]))
-        values[list(window.positions)] = logits[start : start + len(window.positions)]
-        start += len(window.positions)
-        of_windows.append(values)
+    ends = np.cumsum([len(window.positions) for window in dev.encoded.windows])
+    of_windows = np.split(logits, ends[:-1])
     return decode_ner(dev.encoded, all_of(NerExample, dev.examples), of_windows, task)
 
 

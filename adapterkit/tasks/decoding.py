@@ -31,8 +31,8 @@ def decode_ner(
     Args:
         encoded: The examples as they were encoded.
         examples: The examples.
-        logits: For each window an array (length of its ``input_ids``, tags); rows of padding
-            after that are passed over.
+        logits: For each window an array (scored positions, tags): one row for each of its
+            ``positions``.
         task: The task.
 
     Raises:
@@ -135,11 +135,11 @@ def _scores(
     lengths = np.zeros(len(examples), dtype=np.intp)
     # Windows of a sentence follow one another and so do the words they score.
     for window, values in zip(encoded.windows, logits, strict=True):
-        if values.ndim != 2 or values.shape[1] != tags or len(values) < len(window.input_ids):
+        if values.shape != (len(window.positions), tags):
             raise ValueError(
-                f"logits of shape {values.shape} for {len(window.input_ids)} pieces, {tags} tags"
+                f"logits of shape {values.shape} for {len(window.positions)} positions, {tags} tags"
             )
-        rows.append(values[list(window.positions)])
+        rows.append(values)
         lengths[window.example] += len(window.positions)
     if encoded.protocol == "word":
         wrong = [i for i, e in enumerate(examples) if len(e.words) != lengths[i]]

@@ -101,7 +101,9 @@ def padding_share(batches: Sequence[Sequence[int]], lengths: Sequence[int]) -> f
 class Collator:
     """Turns indices of windows into padded tensors.
 
-    ``input_ids`` and ``attention_mask`` are (batch, tokens); ``labels`` are (batch, tokens) of tag
+    ``input_ids`` and ``attention_mask`` are (batch, tokens). ``positions`` are (batch, scored) of
+    the tokens that the head reads: those that are scored, or the first of a text to classify; where
+    a window has fewer than others, its first token stands in. ``labels`` are (batch, scored) of tag
     ids for NER, (batch,) of class ids, or (batch, classes) of zeros and ones. Where the states of
     the frozen prefix are kept, ``states`` are those of `prefix_states`, zero at padding.
     """
@@ -126,8 +128,12 @@ class Collator:
             "attention_mask": (torch.arange(width)[None] < lengths[:, None]).long(),
         }
         if self._task.kind == "ner":
-            features["labels"] = _padded([window.labels for window in windows], width, IGNORED)
+            scored = max(1, *(len(window.positions) for window in windows))
+            labels = [[window.labels[at] for at in window.positions] for window in windows]
+            features["labels"] = _padded(labels, scored, IGNORED)
+            features["positions"] = _padded([window.positions for window in windows], scored, 0)
         else:
+            features["positions"] = torch.zeros(len(windows), 1, dtype=torch.long)
             features["labels"] = self._targets([window.example for window in windows])
         if self._states is not None:
             features["states"] = self._states.padded(indices, width)

@@ -77,7 +77,7 @@ def predict_logits(
     """The head's logits for every window, in the order of the windows.
 
     Returns:
-        NER: arrays (word pieces of the window, tags); otherwise arrays (classes,).
+        NER: arrays (scored positions of the window, tags); otherwise arrays (classes,).
     """
     progress = progress or Silence()
     lengths = WindowDataset(split.encoded).lengths
@@ -93,10 +93,16 @@ def predict_logits(
             output = model(**{name: t.to(model.device) for name, t in features.items()}).logits
             rows = output.float().cpu().numpy()
             for index, row in zip(batch, rows, strict=True):
-                logits[index] = row[: lengths[index]] if split.task.kind == "ner" else row
+                logits[index] = scored_rows(split, index, row)
             progress.advance(len(batch))
     model.train(was_training)
     return logits
+
+
+def scored_rows(split: EvaluationSplit, index: int, row: np.ndarray) -> np.ndarray:
+    """What belongs to window `index` of its row in a batch of logits."""
+    window = split.encoded.windows[index]
+    return row[: len(window.positions)] if split.task.kind == "ner" else row
 
 
 def predict_split(

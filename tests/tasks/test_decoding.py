@@ -69,12 +69,11 @@ def test_certain_logits_decode_to_their_tags_across_windows(
     ]
     encoded = encode(ner_task, examples, tokenizer, 24)
     assert len(encoded.windows) > 20
-    padding = 3
     logits = []
     for window in encoded.windows:
-        values = np.zeros((len(window.input_ids) + padding, len(TAGS)), dtype=np.float32)
-        for position in window.positions:
-            values[position, window.labels[position]] = 9.0
+        values = np.zeros((len(window.positions), len(TAGS)), dtype=np.float32)
+        for row, position in enumerate(window.positions):
+            values[row, window.labels[position]] = 9.0
         logits.append(values)
     assert decode_ner(encoded, examples, logits, ner_task) == [e.tags for e in examples]
 
@@ -91,8 +90,8 @@ def test_decoded_tags_are_always_iob2(seed: int) -> None:
 def test_protocol_nlpie_decodes_each_piece_by_itself(tokenizer: Any, ner_task: TaskConfig) -> None:
     example = NerExample("1", "1", ("ab", "c"), ("O", "O"))
     encoded = encode(ner_task, [example], tokenizer, 16, "nlpie")
-    logits = np.zeros((5, len(TAGS)))
-    for piece, tag in enumerate(("I-X", "B-Y", "O"), start=1):
+    logits = np.zeros((3, len(TAGS)))
+    for piece, tag in enumerate(("I-X", "B-Y", "O")):
         logits[piece, TAGS.index(tag)] = 1
     assert decode_ner(encoded, [example], [logits], ner_task) == [("I-X", "B-Y", "O")]
 
@@ -100,10 +99,10 @@ def test_protocol_nlpie_decodes_each_piece_by_itself(tokenizer: Any, ner_task: T
 def test_wrong_logits_are_refused(tokenizer: Any, ner_task: TaskConfig) -> None:
     example = NerExample("1", "1", ("ab", "c"), ("O", "O"))
     encoded = encode(ner_task, [example], tokenizer, 16)
-    good = np.zeros((5, len(TAGS)))
+    good = np.zeros((2, len(TAGS)))
     with pytest.raises(ValueError, match="logits for 2"):
         decode_ner(encoded, [example], [good, good], ner_task)
-    for bad in (good[:4], good[:, :4], good[0]):
+    for bad in (good[:1], good[:, :4], good[0]):
         with pytest.raises(ValueError, match="shape"):
             decode_ner(encoded, [example], [bad], ner_task)
     other = NerExample("2", "2", ("a", "b", "c"), ("O", "O", "O"))

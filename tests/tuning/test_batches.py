@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -125,17 +126,23 @@ def task_of(kind: str) -> TaskConfig:
 
 
 def test_tensors_of_tags() -> None:
-    encoded = Encoded((_window(3), _window(5)), (), 0)
+    short, long = _window(3), _window(5)
+    short = replace(short, words=(0,), positions=(1,))
+    long = replace(long, words=(0, 1), positions=(1, 3))
+    encoded = Encoded((short, long), (), 0)
     features = Collator(task_of("ner"), encoded, pad_token_id=9)([1, 0])
     assert features["input_ids"].tolist() == [[1, 2, 3, 4, 5], [1, 2, 3, 9, 9]]
     assert features["attention_mask"].tolist() == [[1] * 5, [1, 1, 1, 0, 0]]
-    assert features["labels"].tolist() == [[1, 2, 0, 1, 2], [1, 2, 0, IGNORED, IGNORED]]
+    assert features["positions"].tolist() == [[1, 3], [1, 0]]
+    assert features["labels"].tolist() == [[2, 1], [2, IGNORED]]
 
 
 def test_tensors_of_classes() -> None:
     windows = (_window(2, 0), _window(2, 1), _window(2, 2))
     single = Encoded(windows, ((2,), (0,), (1,)), 0)
-    labels = Collator(task_of("classification"), single, 0)([2, 0])["labels"]
+    features = Collator(task_of("classification"), single, 0)([2, 0])
+    assert features["positions"].tolist() == [[0], [0]]
+    labels = features["labels"]
     assert labels.tolist() == [1, 2]
     assert labels.dtype == torch.long
     several = Encoded(windows, ((0, 2), (), (1,)), 0)
