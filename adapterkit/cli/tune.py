@@ -14,11 +14,10 @@ from adapterkit.cli.measures import warn_of_sample
 from adapterkit.runs.errors import UserError
 
 if TYPE_CHECKING:
-    from adapterkit.runs.progress import Progress
     from adapterkit.tuning.run import Run
 
 # Parameters that say how to run, not what; a resumed run may change them.
-_OUTSIDE_THE_REQUEST = {"output", "resume", "json", "threads"}
+_OUTSIDE_THE_REQUEST = {"output", "resume", "json", "profile", "threads"}
 
 
 def tune(
@@ -76,6 +75,12 @@ def tune(
     threads: Annotated[
         int | None, typer.Option("--threads", metavar="N", min=1, help="Processor threads to use.")
     ] = None,
+    profile: Annotated[
+        bool,
+        typer.Option(
+            "--profile", help="Record where the time of some updates goes, into the run directory."
+        ),
+    ] = False,
     output: options.Output = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the stopped run in --output.")
@@ -94,11 +99,8 @@ def tune(
     with words.clear_stdout(json), ProgressBars() as progress:
         if threads is not None:
             _use_threads(threads)
-        command = context.obj[options.COMMAND]
-        if resume:
-            run = _resume(output, asked, progress, command)
-        else:
-            run = _start(output, asked, progress, command)
+        how = {"profile": profile, "progress": progress, "command": context.obj[options.COMMAND]}
+        run = _resume(output, asked, how) if resume else _start(output, asked, how)
     if json:
         words.print_json({**run.manifest.as_dict(), "path": run.path})
     else:
@@ -135,7 +137,7 @@ def _plan(backbone: str | None, mode: str | None, steps: str | None, plan: str |
     return str(StepPlan.from_options(mode, steps, plan))
 
 
-def _start(output: Path | None, asked: dict[str, Any], progress: Progress, command: str) -> Run:
+def _start(output: Path | None, asked: dict[str, Any], how: dict[str, Any]) -> Run:
     from adapterkit.backbones.sources import check_source
     from adapterkit.tasks.registry import load_task, task_names
 
@@ -151,10 +153,10 @@ def _start(output: Path | None, asked: dict[str, Any], progress: Progress, comma
     check_source(asked.get("backbone", "bundled"))
     from adapterkit.tuning.tune import tune as run_tune
 
-    return run_tune(**asked, output=output, progress=progress, command=command)
+    return run_tune(**asked, output=output, **how)
 
 
-def _resume(output: Path | None, asked: dict[str, Any], progress: Progress, command: str) -> Run:
+def _resume(output: Path | None, asked: dict[str, Any], how: dict[str, Any]) -> Run:
     """Go on with a run; only what the user typed is compared with how it was started."""
     from adapterkit.runs.directory import RunDirectory
     from adapterkit.tuning.request import Request
@@ -171,7 +173,7 @@ def _resume(output: Path | None, asked: dict[str, Any], progress: Progress, comm
     if asked and not directory.is_finished:
         started = Request.from_dict(directory.load_state().get("request", {}))
         request = replace(started, **asked)
-    return resume_run(output, request, progress=progress, command=command)
+    return resume_run(output, request, **how)
 
 
 def _use_threads(threads: int) -> None:

@@ -41,6 +41,11 @@ class RunDirectory:
         return self.path / "predictions"
 
     @property
+    def profile_path(self) -> Path:
+        """Where the time of some updates went, if that was asked for."""
+        return self.path / "profile"
+
+    @property
     def log_path(self) -> Path:
         """One JSON object a line, as the run goes."""
         return self.path / "log.jsonl"

@@ -43,7 +43,7 @@ def write_results(
         for name, predicted in predictions.items():
             lines = _prediction_lines(prepared.splits[name], predicted)
             (folder / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
-    manifest = _manifest(prepared, metrics, timings, command, padding)
+    manifest = _manifest(prepared, metrics, timings, command, padding, _profiled(directory))
     manifests.save(manifest, directory.manifest_path)
     drop_work(directory)
     return manifest
@@ -67,6 +67,7 @@ def _manifest(
     timings: Mapping[str, float],
     command: str,
     padding: float,
+    notes: Sequence[str],
 ) -> RunManifest:
     request, data = prepared.request, prepared.data
     counts = ledger(prepared.applied).as_dict()
@@ -108,7 +109,7 @@ def _manifest(
         "versions": versions(),
         "hardware": hardware(),
         "padding_share": round(padding, 4),
-        "notes": _notes(prepared),
+        "notes": [*_notes(prepared), *notes],
     }
     # As JSON has it, so that the manifest equals the one read back.
     return RunManifest.model_validate(json_ready(values))
@@ -126,6 +127,11 @@ def _notes(prepared: Prepared) -> list[str]:
     if prepared.request.limit_train is not None:
         notes.append(f"trained on the first {len(prepared.splits['train'].examples)} examples only")
     return notes
+
+
+def _profiled(directory: RunDirectory) -> list[str]:
+    profiled = directory.profile_path.exists()
+    return ["profiled: the time of training includes the profiler's"] if profiled else []
 
 
 def _prediction_lines(split: EvaluationSplit, predictions: Predictions) -> list[str]:

@@ -27,6 +27,7 @@ from adapterkit.tuning.evaluation import predict_split, score_split
 from adapterkit.tuning.interruption import interrupted, resume_command
 from adapterkit.tuning.keeping import cache_seconds, keep_prefix
 from adapterkit.tuning.prepare import Prepared, prepare
+from adapterkit.tuning.profiling import profiling
 from adapterkit.tuning.request import PrefixCacheMode, Request, check_same
 from adapterkit.tuning.results import batch_padding, drop_work, write_results
 from adapterkit.tuning.run import Run
@@ -52,6 +53,7 @@ def tune(
     limit_train: int | None = None,
     protocol: Protocol = "word",
     prefix_cache: PrefixCacheMode = "auto",
+    profile: bool = False,
     resume: bool = False,
     progress: Progress | None = None,
     command: str = "adapterkit.tune(...)",
@@ -75,6 +77,7 @@ def tune(
         protocol: ``"word"``, or ``"nlpie"`` to reproduce its figures.
         prefix_cache: ``"off"`` runs the steps below the lowest that learns with every batch;
             ``"auto"`` once a text, where that is exact.
+        profile: Record where the time of some updates goes; changes nothing else.
         resume: Go on with the unfinished run in `output`.
         progress: Told how it goes.
         command: Kept in ``run.json``.
@@ -97,15 +100,17 @@ def tune(
         protocol=protocol,
         prefix_cache=prefix_cache,
     )
+    how: dict[str, Any] = {"profile": profile, "progress": progress, "command": command}
     if resume:
-        return resume_run(_required(output), request, progress=progress, command=command)
-    return start_run(request, output, progress=progress, command=command)
+        return resume_run(_required(output), request, **how)
+    return start_run(request, output, **how)
 
 
 def start_run(
     request: Request,
     output: str | Path | None = None,
     *,
+    profile: bool = False,
     progress: Progress | None = None,
     command: str = "adapterkit.start_run(...)",
 ) -> Run:
@@ -117,13 +122,14 @@ def start_run(
         _check_fresh(directory)
         remove_leftovers(directory.path)
         directory.save_state({"request": request.as_dict(), "inputs": prepared.inputs})
-        return _train_and_score(prepared, directory, progress, command, resume=False)
+        return _train_and_score(prepared, directory, progress, command, profile, resume=False)
 
 
 def resume_run(
     output: str | Path,
     request: Request | None = None,
     *,
+    profile: bool = False,
     progress: Progress | None = None,
     command: str = "adapterkit.resume_run(...)",
 ) -> Run:
@@ -132,6 +138,7 @@ def resume_run(
     Args:
         output: Its directory.
         request: What the user asks for now, if more than the directory; must be the same.
+        profile: See `tune`.
         progress: Told how it goes.
         command: Kept in ``run.json``.
 
@@ -142,6 +149,8 @@ def resume_run(
     progress = progress or Silence()
     if directory.is_finished:
         progress.say(f"{directory.path} is finished already")
+        if profile:
+            progress.say("no profile: there is nothing left to train")
         if directory.state_path.exists():
             with hold(directory.path):
                 drop_work(directory)
@@ -154,7 +163,7 @@ def resume_run(
         remove_leftovers(directory.path)
         prepared = prepare(started, progress)
         _check_inputs(prepared, state.get("inputs", {}))
-        return _train_and_score(prepared, directory, progress, command, resume=True)
+        return _train_and_score(prepared, directory, progress, command, profile, resume=True)
 
 
 @contextlib.contextmanager
@@ -171,12 +180,17 @@ def _new_folder(path: Path) -> Iterator[None]:
 
 
 def _train_and_score(
-    prepared: Prepared, directory: RunDirectory, progress: Progress, command: str, resume: bool
+    prepared: Prepared,
+    directory: RunDirectory,
+    progress: Progress,
+    command: str,
+    profile: bool,
+    resume: bool,
 ) -> Run:
     try:
         with disk_errors(directory.path):
             prepared = keep_prefix(prepared, directory, progress)
-            train_seconds, padding = _train(prepared, directory, progress, resume)
+            train_seconds, padding = _train(prepared, directory, progress, profile, resume)
             started = time.monotonic()
             predictions, metrics = {}, {}
             for name in ("dev", "test"):
@@ -200,7 +214,7 @@ def _train_and_score(
 
 
 def _train(
-    prepared: Prepared, directory: RunDirectory, progress: Progress, resume: bool
+    prepared: Prepared, directory: RunDirectory, progress: Progress, profile: bool, resume: bool
 ) -> tuple[float, float]:
     """Train to the end; seconds over all sessions of the run, and the share of padding."""
     with stop_requests() as request:
@@ -220,7 +234,8 @@ def _train(
         padding = batch_padding(prepared, list(trainer.batches))
         directory.append_log({"padding": padding, **_beginning(checkpoint)})
         kept = prepared.splits["train"].states is not None
-        with fused_updates(steps_run(prepared.applied.model, kept)):
+        watch = profiling(trainer, directory, progress) if profile else contextlib.nullcontext()
+        with fused_updates(steps_run(prepared.applied.model, kept)), watch:
             trainer.go_on(checkpoint)
         if request.asked:
             raise interrupted(directory.path)

@@ -60,6 +60,19 @@ def test_the_frozen_steps_are_run_once_a_text_unless_told_otherwise(tune):
     assert "--prefix-cache" in outcome.stderr
 
 
+def test_a_profile_is_left_in_the_run_and_printed(tune, tmp_path):
+    outcome = tune("--json", "--profile", "--batch-tokens", "64")
+    assert outcome.status == 0, outcome.stderr
+    assert "profiled" in outcome.json["notes"][-1]
+    table = json.loads((tmp_path / "run" / "profile" / "summary.json").read_text())
+    assert f"profile of updates {table['first_update']}-" in outcome.stderr
+    assert "matrix products" in outcome.stderr
+    assert "USDT" not in outcome.stderr
+    again = tune("--resume", "--profile", "--json")
+    assert again.status == 0, again.stderr
+    assert "no profile" in again.stderr
+
+
 def test_the_sample_is_noticed_loudly(tune):
     for extra in ([], ["--json"]):
         outcome = tune(*extra, output=f"runs-{len(extra)}")
