@@ -32,14 +32,20 @@ files:
 
 def main() -> None:
     """Write the files."""
-    source, target = Path(os.environ["ADAPTERKIT_DATA"]) / "bc5cdr", Path(sys.argv[1])
+    write_part(Path(sys.argv[1]))
+
+
+def write_part(target: Path, train: int = 1500, dev: int = 1200, test: int = 1200) -> Path:
+    """Write so many sentences of each split into a folder; returns the task file in it."""
+    source = Path(os.environ["ADAPTERKIT_DATA"]) / "bc5cdr"
     target.mkdir(parents=True, exist_ok=True)
-    train, dev = (_sentences(source / name) for name in ("train.tsv", "dev.tsv"))
-    parts = {"train": train[:1500], "dev": dev[:1200], "test": dev[1200:2400]}
+    of_train, of_dev = (_sentences(source / name) for name in ("train.tsv", "dev.tsv"))
+    parts = {"train": of_train[:train], "dev": of_dev[:dev], "test": of_dev[dev : dev + test]}
     for name, sentences in parts.items():
         text = "\n\n".join(sentences) + "\n"
         (target / f"{name}.tsv").write_text(text, encoding="utf-8")
     (target / "part.yaml").write_text(_TASK, encoding="utf-8")
+    return target / "part.yaml"
 
 
 def _sentences(path: Path) -> list[str]:

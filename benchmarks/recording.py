@@ -22,14 +22,20 @@ _KEPT = (
 
 def open_record(path: Path) -> dict[str, Any]:
     """Read the record at `path`, or begin one; leaves the program if it is of another commit."""
+    begun = new_record()
+    if path.exists():
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if record["commit"] == begun["commit"]:
+            return record
+        sys.exit(f"{path} was made at commit {record['commit']}: move it away first")
+    return begun
+
+
+def new_record() -> dict[str, Any]:
+    """Begin a record of the commit that is checked out and the command that was typed."""
     commit = subprocess.run(
         ["git", "rev-parse", "HEAD"], stdout=subprocess.PIPE, text=True, check=True
     ).stdout.strip()
-    if path.exists():
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if record["commit"] == commit:
-            return record
-        sys.exit(f"{path} was made at commit {record['commit']}: move it away first")
     return {
         "commit": commit,
         "command": shlex.join(["python", *sys.argv]),

@@ -1,0 +1,190 @@
+"""The least arithmetic, and the least traffic, that an update of a plan asks of the block.
+
+H is the hidden width, F the inner one, E that of the embeddings, b and a the units of the
+layer-wise and the task's bottlenecks, R the rank of relaxed recursion, C the tags, n the word
+pieces of a window. A product of N word pieces with a matrix (in, out) is 2 N in out operations
+forward; as many for the gradient of its input, if anything learns at or below that input; as many
+for the gradient of the matrix, if it learns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+FLOAT = 4
+PER_LEARNED = 9 * FLOAT
+"""Bytes that an update moves for each parameter that learns: AdamW reads and writes the parameter
+and its two moments, and the gradient is written once, read for its norm and read again."""
+
+
+@dataclass(frozen=True)
+class Widths:
+    """The block's widths, by the letters above, and its number of steps."""
+
+    H: int
+    F: int
+    E: int
+    b: int
+    a: int
+    R: int
+    C: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class Product:
+    """Every word piece times one matrix.
+
+    Attributes:
+        inputs: Rows of the matrix.
+        outputs: Its columns.
+        input_gradient: Whether the gradient of what goes in is needed.
+        learns: Whether that of the matrix is.
+        relaxed: Whether a low-rank update of the matrix learns beside it.
+    """
+
+    inputs: int
+    outputs: int
+    input_gradient: bool
+    learns: bool
+    relaxed: bool = False
+
+    @property
+    def passes(self) -> int:
+        """How often as much arithmetic as forward is needed."""
+        return 1 + self.input_gradient + self.learns
+
+
+@dataclass(frozen=True)
+class Work:
+    """All products of an update.
+
+    Attributes:
+        products: In the order of the forward pass.
+        attention: For each step that is run, whether gradients pass through its attention.
+    """
+
+    products: tuple[Product, ...]
+    attention: tuple[bool, ...]
+
+
+def widths_of(applied: Any) -> Widths:
+    """Read the widths from an `AppliedPlan` and its model's configuration."""
+    config, configs = applied.model.config, applied.model.adapters_config
+
+    def units(name: str) -> int:
+        found = configs.get(name)
+        return int(config.hidden_size // found.configs[0]["reduction_factor"]) if found else 0
+
+    relaxed = configs.get("relaxed")
+    return Widths(
+        H=config.hidden_size,
+        F=config.intermediate_size,
+        E=config.embedding_size,
+        b=units("layerwise"),
+        a=units(applied.name) if applied.adapter_names else 0,
+        R=relaxed.r if relaxed else 0,
+        C=applied.model.heads[applied.head].config["num_labels"],
+        steps=config.num_hidden_layers,
+    )
+
+
+def work_of(widths: Widths, mechanisms: Sequence[str], kept: bool) -> Work:
+    """The work of a plan of ``frozen``, ``adapter`` and ``full``.
+
+    Args:
+        widths: Of the backbone.
+        mechanisms: One a step.
+        kept: Whether the states below the lowest step that learns are at hand.
+    """
+    lowest = next((s for s, name in enumerate(mechanisms) if name != "frozen"), widths.steps)
+    stages = list(_stages(widths, mechanisms, lowest if kept else 0))
+    # The word embeddings learn where every step is `full`.
+    below = set(mechanisms) == {"full"}
+    products: list[Product] = []
+    attention: list[bool] = []
+    for sizes, learns, relaxed in stages:
+        products += [Product(*size, below, learns, relaxed) for size in sizes]
+        below = below or learns
+        if len(sizes) == 3:
+            # Query, key and value: attention comes next.
+            attention.append(below)
+    return Work(tuple(products), tuple(attention))
+
+
+def _stages(
+    widths: Widths, mechanisms: Sequence[str], first: int
+) -> Iterator[tuple[list[tuple[int, int]], bool, bool]]:
+    """The matrices that read the same states, whether they learn, and whether relaxed ones do."""
+    w = widths
+    if first == 0:
+        yield [(w.E, w.H)], set(mechanisms) == {"full"}, False
+    for step in range(first, w.steps):
+        full, adapts = mechanisms[step] == "full", mechanisms[step] == "adapter"
+        relaxed = full and w.R > 0
+        layerwise, task = [(w.b, full)] * (w.b > 0), [(w.a, True)] * adapts
+        yield [(w.H, w.H)] * 3, full, relaxed
+        yield [(w.H, w.H)], full, relaxed
+        yield from _bottlenecks(w.H, [*layerwise, *task])
+        yield [(w.H, w.F)], full, relaxed
+        yield [(w.F, w.H)], full, relaxed
+        # No layer-wise adapter follows the last step.
+        yield from _bottlenecks(w.H, [*layerwise * (step < w.steps - 1), *task])
+    yield [(w.H, w.C)], True, False
+
+
+def _bottlenecks(
+    hidden: int, found: Sequence[tuple[int, bool]]
+) -> Iterator[tuple[list[tuple[int, int]], bool, bool]]:
+    for units, learns in found:
+        yield [(hidden, units)], learns, False
+        yield [(units, hidden)], learns, False
+
+
+def flops(work: Work, widths: Widths, lengths: Sequence[int]) -> dict[str, float]:
+    """Operations of an update on windows of these lengths: forward, and the two of backward.
+
+    Attention takes ``4 n² H`` a window forward and twice that backward. A low-rank update that
+    learns takes the less of two ways: beside its matrix, ``2 N R (in + out)`` a pass, or written
+    into it, ``2 R in out`` a pass.
+    """
+    pieces, squares = sum(lengths), sum(length * length for length in lengths)
+    found = dict.fromkeys(("forward", "inputs", "weights"), 0.0)
+    for product in work.products:
+        size = product.inputs * product.outputs
+        once = 2.0 * pieces * size
+        beside = 2.0 * pieces * widths.R * (product.inputs + product.outputs)
+        low_rank = min(beside, 2.0 * widths.R * size) * product.relaxed
+        found["forward"] += once + low_rank
+        found["inputs"] += (once + low_rank) * product.input_gradient
+        found["weights"] += (once + low_rank) * product.learns
+    for learned in work.attention:
+        found["forward"] += 4.0 * squares * widths.H
+        found["inputs"] += 8.0 * squares * widths.H * learned
+    return found
+
+
+def traffic(work: Work, widths: Widths, pieces: int, learned: int) -> float:
+    """Bytes of an update if each product reads its operands from memory and writes its result once.
+
+    All else is taken to happen in passing, so this is the traffic of a perfectly fused program
+    whose caches keep nothing from one product to the next. Attention reads three states and writes
+    one forward; backward it reads five and writes three.
+
+    Args:
+        work: The products.
+        widths: Of the backbone.
+        pieces: Word pieces of the update.
+        learned: Parameters that learn.
+    """
+    moved = 0.0
+    for product in work.products:
+        states = pieces * (product.inputs + product.outputs)
+        matrix = product.inputs * product.outputs
+        # The gradient of the matrix itself is among the bytes of each parameter.
+        moved += (states + matrix) * (1 + product.input_gradient) + states * product.learns
+    for passed in work.attention:
+        moved += pieces * widths.H * (4 + 8 * passed)
+    return FLOAT * moved + PER_LEARNED * learned
