@@ -44,14 +44,16 @@ once and read twice). Everything else is taken to happen in passing. So this is 
 perfectly fused program whose caches keep nothing from one product to the next.
 """
 
-_MEASURED = """Time is the process's processor time; wall-clock time is in the JSON file. The
-share is the arithmetic floor over the time measured, that is the rate at which needed operations
-are done over the rate of matrix products. "Executed" counts what is done in fact, padding and
-needless products included."""
+_MEASURED = """\
+Time is the process's processor time; wall-clock time is in the JSON file. The share is the
+arithmetic floor over the time measured, that is the rate at which needed operations are done over
+the rate of matrix products. "Executed" counts what is done in fact, padding and needless products
+included."""
 
-_PROFILES = """Each plan was profiled once, over {updates} updates in the middle of an epoch
-(`adapterkit tune --profile`); the profiler slows what happens between products most. Matrix
-products of attention and its dropout are counted under attention."""
+_PROFILES = """\
+Each plan was profiled once, over {updates} updates in the middle of an epoch (`adapterkit tune
+--profile`); the profiler slows what happens between products most. Matrix products of attention
+and its dropout are counted under attention. The first row is the share from the table above."""
 
 
 def page(record: dict[str, Any]) -> str:
@@ -60,7 +62,7 @@ def page(record: dict[str, Any]) -> str:
         _HEAD,
         "",
         f"Commit `{record['commit'][:10]}`, {record['date']}, {machine(record)}, "
-        f"{record['hardware']['threads']} thread; BC5CDR's first {record['sentences']} training "
+        f"threads: {record['hardware']['threads']}; BC5CDR's first {record['sentences']} training "
         "sentences, the default batch.",
         *([record["note"]] if "note" in record else []),
         "",
@@ -71,8 +73,8 @@ def page(record: dict[str, Any]) -> str:
         "",
         "(million operations a word piece, over the windows that were timed)",
         "",
-        f"In one update of each plan PyTorch's own counter of operations finds {_counted(record)} "
-        "times what these formulas say of the same windows, padded.",
+        "In one update of each plan PyTorch's own counter of operations finds",
+        f"{_counted(record)} times what these formulas say of the same windows, padded.",
         "",
         *_rates(record),
         "",
@@ -147,6 +149,7 @@ def _ms(seconds: dict[str, float]) -> str:
 
 def _profiles(runs: list[dict[str, Any]]) -> list[str]:
     names = [f"`{run['options']}`" for run in runs]
+    floors = [f"*{run['share']['cpu']:.1%}*" for run in runs]
     profiles = [run["profile"] for run in runs]
     kinds = [part["kind"] for part in profiles[0]["kinds"]]
     shares = [{part["kind"]: part["share"] for part in p["kinds"]} for p in profiles]
@@ -157,5 +160,6 @@ def _profiles(runs: list[dict[str, Any]]) -> list[str]:
         "",
         f"| of the time | {' | '.join(names)} |",
         f"|---|{'---:|' * len(runs)}",
+        f"| *the arithmetic floor* | {' | '.join(floors)} |",
         *(f"| {kind} | {' | '.join(f'{share[kind]:.1%}' for share in shares)} |" for kind in kinds),
     ]
