@@ -17,7 +17,8 @@ _FORMULAS = """## What an update needs
 
 H = {H} is the hidden width, F = {F} the inner one, E = {E} that of the embeddings, L = {steps}
 the steps, b = {b} and a = {a} the units of the layer-wise and the task's bottlenecks, R = {R} the
-rank of relaxed recursion, C = {C} the tags, n the word pieces of a window, N those of an update.
+rank of relaxed recursion, C = {C} the tags, n the word pieces of a window, N those of an update, K
+those of them that the head reads (for NER the first piece of each word).
 
 Operations (a multiplication and an addition are two), for each word piece:
 
@@ -29,6 +30,9 @@ Operations (a multiplication and an addition are two), for each word piece:
 | a task bottleneck: two a step that has an adapter | 4 H a = {adapter:.3f} million |
 | projection of the embeddings, head | 2 E H + 2 H C = {ends:.3f} million |
 
+In the last step nothing but keys and values is needed of word pieces that the head does not read: K
+takes the place of N for the other matrices, and of one n of attention.
+
 Backward, a matrix costs as much again for the gradient of what goes into it, if anything learns
 at or below that, and as much again for its own gradient, if it learns; attention costs twice its
 forward if gradients pass through it. So a frozen step above the lowest one that learns needs
@@ -38,7 +42,8 @@ with every update where the states are kept. Where relaxed updates are frozen th
 counted: 2 N R (in + out) a pass beside a matrix, 2 R in out a pass written into it.
 
 Bytes of float32: each product reads its operands and writes its result once, 4 (N (in + out) + in
-out), likewise backward; attention moves 4 N H numbers forward and 8 N H backward; each parameter
+out), likewise backward; attention moves 4 N H numbers forward and 8 N H backward, in the last step
+2 (N + K) H and 4 (N + K) H; each parameter
 that learns moves 36 bytes (AdamW reads and writes it and its two moments, its gradient is written
 once and read twice). Everything else is taken to happen in passing. So this is the traffic of a
 perfectly fused program whose caches keep nothing from one product to the next.

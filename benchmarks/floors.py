@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from floor_formulas import Widths, Work, flops, traffic, widths_of, work_of
+from floor_formulas import Widths, Window, Work, flops, padded, traffic, widths_of, work_of
 from floor_page import page
 from part import write_part
 from recording import new_record, write_record, write_text
@@ -62,7 +62,7 @@ class Subject:
         options: Keyword arguments of `tune`.
         widths: Of the backbone.
         work: Its products.
-        batches: Lengths of the windows of each update that is timed.
+        batches: The windows of each update that is timed.
         learned: Parameters that learn.
         executed: Operations that PyTorch counted in one update, divided by what the formulas say
             of the same windows, padded.
@@ -72,19 +72,24 @@ class Subject:
     options: dict[str, Any]
     widths: Widths
     work: Work
-    batches: tuple[tuple[int, ...], ...]
+    batches: tuple[tuple[Window, ...], ...]
     learned: int
     executed: float
 
     @property
     def pieces(self) -> float:
         """Word pieces an update."""
-        return statistics.mean(map(sum, self.batches))
+        return statistics.mean(sum(n for n, _ in batch) for batch in self.batches)
+
+    @property
+    def scored(self) -> float:
+        """Word pieces an update that the head reads."""
+        return statistics.mean(sum(k for _, k in batch) for batch in self.batches)
 
     @property
     def padded(self) -> float:
         """Word pieces an update, padding included."""
-        return statistics.mean(len(batch) * max(batch) for batch in self.batches)
+        return statistics.mean(sum(n for n, _ in padded(batch)) for batch in self.batches)
 
 
 class Clock(Silence):
@@ -142,16 +147,20 @@ def _subject(typed: str, task: Path) -> Subject:
     kept = prepared.applied.model.base_model.frozen_prefix > 0
     widths = widths_of(prepared.applied)
     work = work_of(widths, mechanisms, kept)
-    lengths = [len(window.input_ids) for window in prepared.splits["train"].encoded.windows]
+    windows = [
+        (len(window.input_ids), len(window.positions))
+        for window in prepared.splits["train"].encoded.windows
+    ]
+    lengths = [pieces for pieces, _ in windows]
     settings = prepared.settings
     batches = list(TokenBatches(lengths, settings.batch_tokens, prepared.request.seed, 1))
-    first = [max(lengths[i] for i in batches[0])] * len(batches[0])
+    first = padded([windows[i] for i in batches[0]])
     return Subject(
         typed=typed,
         options=options,
         widths=widths,
         work=work,
-        batches=tuple(tuple(lengths[i] for i in batch) for batch in batches[_WARM_UP:]),
+        batches=tuple(tuple(windows[i] for i in batch) for batch in batches[_WARM_UP:]),
         learned=sum(p.numel() for p in {id(p): p for p in prepared.applied.learning()}.values()),
         executed=_executed(prepared, batches[0]) / sum(flops(work, widths, first).values()),
     )
@@ -203,12 +212,12 @@ def _run(
     """What is recorded of a plan; floors in seconds of processor time."""
     parts = [flops(subject.work, subject.widths, batch) for batch in subject.batches]
     of_update = {name: statistics.mean(part[name] for part in parts) for name in _PASSES}
-    padded = [
-        sum(flops(subject.work, subject.widths, [max(batch)] * len(batch)).values())
+    with_padding = [
+        sum(flops(subject.work, subject.widths, padded(batch)).values())
         for batch in subject.batches
     ]
-    needed, executed = sum(of_update.values()), statistics.mean(padded) * subject.executed
-    moved = traffic(subject.work, subject.widths, round(subject.pieces), subject.learned)
+    needed, executed = sum(of_update.values()), statistics.mean(with_padding) * subject.executed
+    moved = traffic(subject.work, subject.widths, subject.pieces, subject.scored, subject.learned)
     taken = _medians(updates)
     return {
         "options": subject.typed,
@@ -216,6 +225,7 @@ def _run(
         "updates_timed": len(subject.batches),
         "pieces_per_update": subject.pieces,
         "padded_per_update": subject.padded,
+        "scored_per_update": subject.scored,
         "learned": subject.learned,
         "flop_per_piece": {name: value / subject.pieces for name, value in of_update.items()},
         "flop_per_update": needed,
