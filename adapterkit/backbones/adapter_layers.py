@@ -16,6 +16,10 @@ from adapters.models.albert.modeling_albert import (
     AlbertSdpaAttentionWithAdapters,
 )
 from adapters.utils import prefix_attention_mask
+from torch import nn
+from torch.profiler import record_function
+
+from adapterkit.backbones.dropout import drop
 
 
 class StepBottleneckLayer(BottleneckLayer):  # type: ignore[misc]
@@ -58,19 +62,16 @@ class StepSdpaAttention(AlbertSdpaAttentionWithAdapters):  # type: ignore[misc]
         """
         absolute = self.position_embedding_type == "absolute"
         fits_sdpa = absolute and not output_attentions and head_mask is None
-        if self.positions is not None and fits_sdpa:
-            return (self._attend_from(self.positions, hidden_states, attention_mask),)
-        attend = super().forward if fits_sdpa else self._written_out
-        states: tuple[torch.Tensor, ...] = attend(
-            hidden_states, attention_mask, head_mask, output_attentions
+        if fits_sdpa:
+            return (self._attend(hidden_states, attention_mask),)
+        states: tuple[torch.Tensor, ...] = AlbertAttentionWithAdapters.forward(
+            self, hidden_states, attention_mask, head_mask, output_attentions
         )
         return states
 
-    def _attend_from(
-        self, positions: torch.Tensor, states: torch.Tensor, mask: torch.Tensor | None
-    ) -> torch.Tensor:
-        """Attend from some tokens to all of them; as AdapterHub's forward pass otherwise."""
-        chosen = take(states, positions)
+    def _attend(self, states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """As AdapterHub's forward pass, but that `positions` attend alone."""
+        chosen = states if self.positions is None else take(states, self.positions)
         mask = prefix_attention_mask(mask, [2, 3])
         query, key, value = match_attn_matrices_for_parallel(
             self._heads(self.query(chosen)),
@@ -80,14 +81,10 @@ class StepSdpaAttention(AlbertSdpaAttentionWithAdapters):  # type: ignore[misc]
         (mask,) = adjust_tensors_for_parallel(query, mask)
         key, value, mask = self.prefix_tuning(key, value, states, mask)
         (query,) = adjust_tensors_for_parallel(key, query)
-        context = torch.nn.functional.scaled_dot_product_attention(
-            query,
-            key,
-            value,
+        if self.positions is not None and mask is not None:
             # Every token of a text sees the same others.
-            attn_mask=None if mask is None else mask[:, :, :1],
-            dropout_p=self.dropout_prob if self.training else 0.0,
-        )
+            mask = mask[:, :, :1]
+        context = attend(query, key, value, mask, self.dropout_prob if self.training else 0.0)
         projected = self.output_dropout(self.dense(context.transpose(1, 2).flatten(2)))
         adapted: torch.Tensor = self.attention_adapters(chosen, projected, self.LayerNorm)
         return adapted
@@ -96,10 +93,6 @@ class StepSdpaAttention(AlbertSdpaAttentionWithAdapters):  # type: ignore[misc]
         """From (batch, tokens, heads times size) to (batch, heads, tokens, size)."""
         split = (len(states), -1, self.num_attention_heads, self.attention_head_size)
         return states.view(split).transpose(1, 2)
-
-    def _written_out(self, *inputs: Any) -> tuple[torch.Tensor, ...]:
-        states: tuple[torch.Tensor, ...] = AlbertAttentionWithAdapters.forward(self, *inputs)
-        return states
 
 
 class PicklablePromptTuningLayer(PromptTuningLayer):  # type: ignore[misc]
@@ -114,6 +107,35 @@ class PicklablePromptTuningLayer(PromptTuningLayer):  # type: ignore[misc]
             after_first = prompt.prompt_tuning_config.combine == "prefix_after_bos"
             prompt.combination_fn = _prompt_behind_first if after_first else _prompt_in_front
         return added
+
+
+def attend(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    dropout: float,
+) -> torch.Tensor:
+    """Scaled dot-product attention.
+
+    PyTorch's own has no fast way with dropout on a processor, and is written out there.
+
+    Args:
+        query: Shape (batch, heads, some, size).
+        key: Shape (batch, heads, tokens, size); `value` likewise.
+        value: See `key`.
+        mask: Added to the scores, shape (batch, 1, 1 or some, tokens).
+        dropout: Of the attention probabilities.
+
+    Returns:
+        Shape (batch, heads, some, size).
+    """
+    if not dropout or query.device.type != "cpu":
+        return nn.functional.scaled_dot_product_attention(query, key, value, mask, dropout)
+    with record_function("adapterkit::attention"):
+        scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+        scores = scores if mask is None else scores + mask
+        return drop(scores.softmax(-1), dropout) @ value
 
 
 def take(states: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:

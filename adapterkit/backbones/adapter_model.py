@@ -24,6 +24,7 @@ from adapterkit.backbones.adapter_layers import (
     StepSdpaAttention,
 )
 from adapterkit.backbones.config import RecursiveConfig
+from adapterkit.backbones.dropout import StepDropout
 from adapterkit.backbones.lora_layers import StepLoRALinear
 from adapterkit.backbones.model import RecursiveModel
 from adapterkit.backbones.relaxed import ATTENTION_OUTPUT
@@ -62,6 +63,7 @@ class RecursiveModelAdaptersMixin(AlbertModelAdaptersMixin):  # type: ignore[mis
                 linear = layer.get_submodule(name)
                 linear.__class__ = StepLoRALinear
                 linear.locate(step, name)
+            layer.attention.output_dropout.__class__ = StepDropout
             for name in BOTTLENECK_SLOTS:
                 layer.get_submodule(name).__class__ = StepBottleneckLayer
         for module in self.encoder.modules():

@@ -84,7 +84,8 @@ def predict_logits(
     collate = Collator(split.task, split.encoded, split.pad_token_id, split.states)
     logits: list[np.ndarray] = [np.empty(0)] * len(lengths)
     was_training = model.training
-    model.eval()
+    if was_training:
+        model.eval()
     steps = steps_run(model, split.states is not None)
     with torch.inference_mode(), fused_updates(steps):
         for batch in cut_by_tokens(range(len(lengths)), lengths, evaluation_tokens(model)):
@@ -95,7 +96,8 @@ def predict_logits(
             for index, row in zip(batch, rows, strict=True):
                 logits[index] = scored_rows(split, index, row)
             progress.advance(len(batch))
-    model.train(was_training)
+    if was_training:
+        model.train()
     return logits
 
 

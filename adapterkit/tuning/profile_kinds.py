@@ -40,6 +40,8 @@ _OPERATORS = {
 _BEGINNINGS = {
     "aten::scaled_dot_product_attention": "attention",
     "aten::_scaled_dot_product": "attention",
+    "adapterkit::attention": "attention",
+    "adapterkit::dropout": "dropout",
     "aten::_foreach_": "optimiser",
     "Optimizer.": "optimiser",
     "enumerate(DataLoader)": "batches",

@@ -80,6 +80,17 @@ class PlanTrainer(Trainer):  # type: ignore[misc]
             self.optimizer = make_optimiser(self.applied, self.settings)
         return self.optimizer
 
+    def training_step(self, model: Any, *arguments: Any) -> torch.Tensor:
+        """One update; the model is in training mode already, and is not walked through for it."""
+        if not model.training:
+            model.train()
+        model.train = lambda mode=True: model
+        try:
+            loss: torch.Tensor = super().training_step(model, *arguments)
+        finally:
+            del model.train
+        return loss
+
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Score the dev split."""
         measures = score_split(self.dev, predict_split(self.applied.model, self.dev))

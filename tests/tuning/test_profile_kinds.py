@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
+from adapterkit.backbones.adapter_layers import attend
+from adapterkit.backbones.dropout import StepDropout
 from adapterkit.tuning.profile_kinds import KINDS, MATRIX_PRODUCTS, OTHER, kinds_of
 
 
@@ -36,6 +38,12 @@ class Attention(nn.Module):
         return nn.functional.scaled_dot_product_attention(heads, heads, heads, dropout_p=0.5)
 
 
+class WrittenOut(nn.Module):
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        heads = states.view(1, 2, 4, 4)
+        return attend(heads, heads, heads, None, 0.5)
+
+
 class Residual(nn.Module):
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         return states * 2 + states
@@ -49,7 +57,10 @@ class Residual(nn.Module):
         (nn.GELU(), "activation", "aten::gelu", "aten::gelu_backward"),
         (nn.Mish(), OTHER, "aten::mish", "aten::mish_backward"),
         (nn.Dropout(0.5), "dropout", "aten::bernoulli_", "MulBackward0"),
+        (StepDropout(0.5), "dropout", "aten::random_", "MulBackward0"),
         (Attention(), "attention", "aten::bmm", "BmmBackward0"),
+        (WrittenOut(), "attention", "aten::bmm", "BmmBackward0"),
+        (WrittenOut(), "attention", "aten::random_", "SoftmaxBackward0"),
         (Residual(), OTHER, "aten::mul", "MulBackward0"),
     ],
 )
