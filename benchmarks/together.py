@@ -20,9 +20,13 @@ from typing import Any
 
 from recording import adapterkit, machine, open_record, write_record, write_text
 
-PLANS = ("--mode adapter --steps 3-5", "--mode adapter --steps 5", "--mode seq_bn --steps 3-5",
-         "--mode seq_bn --steps 5", "--mode adapter")  # fmt: skip
-TEXTS = {"one sentence": 1, "200 sentences": 200}
+PLANS = (
+    "--mode adapter --steps 3-5",
+    "--mode adapter --steps 5",
+    "--mode seq_bn --steps 3-5",
+    "--mode seq_bn --steps 5",
+)
+TEXTS = {"one sentence": 1, "50 sentences": 50}
 
 
 def main() -> None:
@@ -33,9 +37,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--runs", type=Path, default=Path("runs/together"))
+    parser.add_argument("--note", help="what a reader must know of this measurement")
     options = parser.parse_args()
     record = open_record(options.output)
     record |= {"adapters": options.adapters, "threads": options.threads, "runs": []}
+    if options.note:
+        record["note"] = options.note
     for plan in PLANS:
         folders = [_trained(record, plan, seed, options.runs) for seed in range(options.adapters)]
         record["runs"] += _timed(plan, folders, options)
@@ -118,6 +125,7 @@ def _table(record: dict[str, Any]) -> str:
         f"Commit `{record['commit'][:10]}`, {record['date']}, {machine(record)}, "
         f"{record['threads']} threads. Median milliseconds of processor time (on the clock in "
         "brackets) to read the same texts, and how many times that of one adapter it is.",
+        *([record["note"]] if "note" in record else []),
         "",
         f"| plan | texts | one adapter | {number} together | {number} one after another "
         "| together | one after another |",
