@@ -14,6 +14,7 @@ import argparse
 import datetime
 import json
 import os
+import resource
 import shlex
 import subprocess
 import sys
@@ -162,14 +163,20 @@ def _run(
             if own
             else _peer_command(competitor, options, work, trial)
         )
-        started = time.perf_counter()
+        started, spent = time.perf_counter(), _spent_by_children()
         done = subprocess.run(typed, stdout=subprocess.PIPE, env=environment, check=False)
-        whole = time.perf_counter() - started
+        whole, processor = time.perf_counter() - started, _spent_by_children() - spent
         if done.returncode:
             sys.exit(f"{shlex.join(typed)} failed")
         found = json.loads(done.stdout.splitlines()[-1])
         found = _own_result(found, Path(folder) / "run") if own else found
-    return {"whole_seconds": whole, **found}
+    return {"whole_seconds": whole, "processor_seconds": processor, **found}
+
+
+def _spent_by_children() -> float:
+    """Processor seconds of the processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _peer_command(
