@@ -65,6 +65,7 @@ class Route:
         """The numbers of the runs, in the order of the passes."""
         return tuple(number for each in self.passes for number in each.members)
 
+    @torch.inference_mode()
     def predict(self, split: EvaluationSplit, progress: Progress) -> list[list[Logits]]:
         """Let every member read every window.
 
@@ -86,6 +87,7 @@ class Route:
             progress.advance(len(batch))
         return found
 
+    @torch.inference_mode()
     def predict_each(self, readings: Sequence[Reading], progress: Progress) -> list[list[Logits]]:
         """Let every member read windows of its own.
 
@@ -116,7 +118,7 @@ class Route:
         lengths = WindowDataset(encoded).lengths
         kept: list[Logits] = [np.empty(0)] * len(windows)
         for batch, features in self._batches(split, lengths):
-            readers = torch.from_numpy(reader_of[batch])
+            readers = torch.from_numpy(reader_of[batch]).to(each.model.device)
             grouped = each.logits(features, readers=readers if each.group else None)
             for member, rows in enumerate(grouped):
                 mine = [index for index in batch if reader_of[index] == member]
@@ -129,11 +131,11 @@ class Route:
         self, split: EvaluationSplit, lengths: Sequence[int]
     ) -> Iterator[tuple[list[int], Features]]:
         collate = Collator(split.task, split.encoded, split.pad_token_id)
-        with torch.inference_mode():
-            for batch in cut_by_tokens(range(len(lengths)), lengths, self._batch_tokens()):
-                features = collate(batch)
-                del features["labels"]
-                yield batch, features
+        device = self.passes[0].model.device
+        for batch in cut_by_tokens(range(len(lengths)), lengths, self._batch_tokens()):
+            features = collate(batch)
+            del features["labels"]
+            yield batch, {name: tensor.to(device) for name, tensor in features.items()}
 
     def _batch_tokens(self) -> int:
         largest = min(evaluation_tokens(each.model) for each in self.passes)

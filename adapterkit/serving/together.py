@@ -99,8 +99,7 @@ class Predictors:
                 for member, mine in zip(route.members, rows, strict=True)
             ]
             windows = sum(len(reading.split.encoded.windows) for reading in readings)
-            if windows:
-                self._begin(listener, route, windows)
+            self._begin(listener, route, windows)
             found = route.predict_each(readings, listener)
             for reading, logits, mine in zip(readings, found, rows, strict=True):
                 for row, prediction in zip(mine, reading.predictions(logits), strict=True):
@@ -115,6 +114,8 @@ class Predictors:
                 raise ValueError(f"there is no adapter {number}: 0 to {len(self.paths) - 1}")
 
     def _begin(self, progress: Progress, route: Route, windows: int) -> None:
+        if not windows:
+            return
         names = dict.fromkeys(self._readers[number].task.name for number in route.members)
         progress.begin(f"predicting {', '.join(names)}", windows)
 

@@ -85,8 +85,6 @@ def test_each_text_is_read_by_its_own_adapter(runs, hoc_run):
     found = adapterkit.load_adapters(paths).predict_each(texts, adapters)
     alone = [adapterkit.load_adapter(path).predict(TEXTS) for path in paths]
     for row, prediction in enumerate(found):
-        if adapters[row] == 4:
-            continue
         assert_same(prediction, alone[adapters[row]][row // len(paths)])
 
 
