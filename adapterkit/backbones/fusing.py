@@ -59,6 +59,4 @@ def fused_updates(model: nn.Module) -> Iterator[None]:
 def _may_write_out(linear: StepLoRALinear) -> bool:
     if linear.merged or RELAXED not in linear.loras:
         return False
-    lora = linear.loras[RELAXED]
-    plain = not lora.use_gating and isinstance(lora.lora_dropout, nn.Identity)
-    return plain and not (torch.is_grad_enabled() and linear.updates_learn)
+    return linear.is_plain and not (torch.is_grad_enabled() and linear.updates_learn)

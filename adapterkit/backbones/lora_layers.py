@@ -55,9 +55,9 @@ class StepLoRALinear(LoRALinearTorch):  # type: ignore[misc]
 
     def forward(self, input_states: torch.Tensor) -> torch.Tensor:
         """Apply the linear with what is active, (batch, tokens, in) to (batch, tokens, out)."""
-        weight = self.written_out
-        setup = None if self.merged or weight is None else self.get_active_setup()
-        if setup is None or weight is None or not self._may_fuse(setup):
+        setup = None if self.merged or RELAXED not in self.loras else self.get_active_setup()
+        weight = self._own_weight(input_states, setup)
+        if setup is None or weight is None:
             states: torch.Tensor = super().forward(input_states)
             return states
         output = nn.functional.linear(input_states, weight, self.bias)
@@ -69,16 +69,30 @@ class StepLoRALinear(LoRALinearTorch):  # type: ignore[misc]
         added: torch.Tensor = self.loras[state.last].com(output, state.hidden_states, scaling=1.0)
         return added
 
-    def _may_fuse(self, setup: Any) -> bool:
-        """Whether `written_out` and the others of a plain stack give what the stack gives."""
-        if self.updates_learn and torch.is_grad_enabled():
-            return False
-        plain = type(setup) is Stack and RELAXED in setup.children
+    def _own_weight(self, input_states: torch.Tensor, setup: Any) -> torch.Tensor | None:
+        """This step's matrix ``W + B A``, where that and a plain stack's others are the stack."""
         # DoRA divides by norms that it takes of the two parts.
-        return plain and all(
-            isinstance(name, str) and not (name in self.loras and self.loras[name].use_dora)
-            for name in setup
-        )
+        if (
+            type(setup) is not Stack
+            or RELAXED not in setup.children
+            or any(
+                not isinstance(name, str) or (name in self.loras and self.loras[name].use_dora)
+                for name in setup
+            )
+        ):
+            return None
+        if not (torch.is_grad_enabled() and self.updates_learn):
+            return self.written_out
+        # Beside the matrix the update costs two thin products for each token, forward and backward.
+        tokens, size = input_states.shape[:-1].numel(), self.in_features + self.out_features
+        dear = tokens * size > self.in_features * self.out_features
+        return self._relaxed_weight() if dear and self.is_plain else None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the relaxed update has neither gate nor dropout."""
+        lora = self.loras[RELAXED]
+        return not lora.use_gating and isinstance(lora.lora_dropout, nn.Identity)
 
     @property
     def updates_learn(self) -> bool:
@@ -124,7 +138,8 @@ class StepLoRALinear(LoRALinearTorch):  # type: ignore[misc]
         )
 
     def _relaxed_weight(self) -> torch.Tensor:
-        weight: torch.Tensor = self.weight + self.loras[RELAXED].delta_w
+        lora = self.loras[RELAXED]
+        weight: torch.Tensor = lora.com(self.weight, lora.delta_w)
         return weight
 
     def merge_adapter(self, name: str) -> None:

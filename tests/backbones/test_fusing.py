@@ -160,3 +160,51 @@ def test_an_error_inside_leaves_nothing_behind() -> None:
     with pytest.raises(KeyError), torch.no_grad(), fused_updates(model):
         raise KeyError
     assert all(linear.written_out is None for linear in linears(model))
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("learning", [("",), (RELAXED,), ("ffn.weight",)])
+def test_what_learns_is_computed_as_one_matrix(
+    task: str, learning: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = relaxed_model()
+    if (config := TASKS[task]) is not None:
+        model.add_adapter("task", config=config)
+        model.double()
+        model.active_adapters = Stack(RELAXED, LAYERWISE, "task")
+    freeze(model, *learning)
+    written = []
+    relaxed_weight = StepLoRALinear._relaxed_weight
+
+    def counted(linear: StepLoRALinear) -> torch.Tensor:
+        written.append(linear)
+        return relaxed_weight(linear)
+
+    monkeypatch.setattr(StepLoRALinear, "_relaxed_weight", counted)
+    fast, fast_gradients = _with_gradients(model)
+    assert written
+    with monkeypatch.context() as patch:
+        patch.setattr(StepLoRALinear, "_own_weight", lambda *_: None)
+        slow, slow_gradients = _with_gradients(model)
+    assert (fast - slow).abs().max() < 1e-12
+    assert fast_gradients.keys() == slow_gradients.keys()
+    for name, gradient in fast_gradients.items():
+        assert torch.allclose(gradient, slow_gradients[name], rtol=0, atol=1e-11), name
+
+
+def test_a_few_tokens_are_multiplied_beside_the_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = relaxed_model()
+    (linear, *_) = linears(model)
+    monkeypatch.setattr(StepLoRALinear, "_relaxed_weight", lambda _: pytest.fail("written out"))
+    few = torch.zeros(1, 3, linear.in_features, dtype=torch.float64)
+    assert linear(few).requires_grad
+
+
+def _with_gradients(
+    model: RecursiveAdapterModel,
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    model.zero_grad()
+    states = model(**{name: rows.repeat(8, 1) for name, rows in batch().items()}).last_hidden_state
+    states.square().sum().backward()
+    found = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+    return states.detach(), found
