@@ -103,7 +103,8 @@ def test_beside_a_side_path_every_step_is_frozen(
         for parameter in applied.learning():
             parameter.add_(0.05 * torch.randn_like(parameter))
     bare = make(kind)
-    states = bare.albert(**batch, output_hidden_states=True).hidden_states
+    with torch.no_grad():
+        states = bare.albert(**batch, output_hidden_states=True).hidden_states
     kept = prefix_states(model, **batch)
     reads = states_above(model.albert)
     assert torch.equal(kept, torch.cat([states[read] for read in reads], dim=-1))
