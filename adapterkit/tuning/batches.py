@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 Features = dict[str, torch.Tensor]
 
 _POOL_BATCHES = 32
+_ENOUGH = 512
+"""Word pieces of a batch, padding included, that keep a processor busy."""
 
 
 class WindowDataset(Dataset[int]):
@@ -82,13 +84,22 @@ class TokenBatches(Sampler[list[int]]):
 def cut_by_tokens(
     indices: Sequence[int], lengths: Sequence[int], batch_tokens: int
 ) -> list[list[int]]:
-    """Cut windows, sorted by length, into batches of at most `batch_tokens` padded word pieces."""
+    """Cut windows, sorted by length, into batches of at most `batch_tokens` padded word pieces.
+
+    A batch that is large enough to keep a processor busy ends where a longer window would make more
+    than a twentieth of it padding.
+    """
     batches: list[list[int]] = []
+    pieces = 0
     for index in sorted(indices, key=lambda i: (lengths[i], i)):
-        if batches and (len(batches[-1]) + 1) * lengths[index] <= batch_tokens:
+        padded = (len(batches[-1]) + 1) * lengths[index] if batches else 0
+        dense = padded <= _ENOUGH or padded <= 1.05 * (pieces + lengths[index])
+        if batches and padded <= batch_tokens and dense:
             batches[-1].append(index)
+            pieces += lengths[index]
         else:
             batches.append([index])
+            pieces = lengths[index]
     return batches
 
 

@@ -33,7 +33,7 @@ from adapterkit.tuning.request import PrefixCacheMode
 from adapterkit.tuning.state_file import StateFile, StateLayout
 
 # Raise when what is computed for the same key changes, so that old states are left alone.
-_FORMAT = 3
+_FORMAT = 4
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from adapterkit.backbones.loading import load_backbone
 from adapterkit.tasks.config import TaskConfig
@@ -123,6 +125,16 @@ def task_of(kind: str) -> TaskConfig:
     return TaskConfig.model_validate(
         {"name": "t", "kind": kind, "labels": ["a", "b", "c"], "files": {"train": "t.tsv"}}
     )
+
+
+@given(st.lists(st.integers(3, 256), max_size=300), st.sampled_from([512, 1024, 4096]))
+def test_large_batches_hold_little_padding(lengths: list[int], budget: int) -> None:
+    batches = cut_by_tokens(range(len(lengths)), lengths, budget)
+    assert sorted(index for batch in batches for index in batch) == [*range(len(lengths))]
+    for batch in batches:
+        padded = len(batch) * max(lengths[index] for index in batch)
+        assert padded <= budget
+        assert padded <= 512 or padding_share([batch], lengths) <= 0.05
 
 
 def test_tensors_of_tags() -> None:
