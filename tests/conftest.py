@@ -13,12 +13,16 @@ from __future__ import annotations
 import ipaddress
 import os
 import shutil
+import signal
 import socket
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+# A job in the background is started with Ctrl-C ignored, which some tests press.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _CORPORA = os.environ.get("ADAPTERKIT_DATA")
 _CACHE = Path(tempfile.mkdtemp(prefix="adapterkit-tests-"))
