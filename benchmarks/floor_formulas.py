@@ -58,11 +58,6 @@ class Product:
     relaxed: bool
     scored: bool
 
-    @property
-    def passes(self) -> int:
-        """How often as much arithmetic as forward is needed."""
-        return 1 + self.input_gradient + self.learns
-
 
 @dataclass(frozen=True)
 class Work:

@@ -45,8 +45,9 @@ class _Grouped(nn.Module):
         self.rows = rows
         self.template: Any = modules[0]
         parameters, buffers = stack_module_state(list(modules))
-        self._names = {name: name.replace(".", "-") for name in {**parameters, **buffers}}
-        for name, stacked in {**parameters, **buffers}.items():
+        # A buffer's name may not hold a dot.
+        self._names = {name: name.replace(".", "-") for name in (*parameters, *buffers)}
+        for name, stacked in (*parameters.items(), *buffers.items()):
             self.register_buffer(self._names[name], stacked.detach(), persistent=False)
 
     def each(self, *inputs: torch.Tensor | None) -> torch.Tensor:
