@@ -98,7 +98,7 @@ def check_task(task: TaskConfig, data: TaskData) -> CheckReport:
     problems.extend(_judge_ids(data))
     problems.extend(_judge_tags(data))
     for overlap in overlaps:
-        problems.extend(_judge_overlap(overlap))
+        problems.extend(_judge_overlap(overlap, _known_shared(task, overlap)))
     source = f"{data.source.kind}: {data.source.location}"
     return CheckReport(task.name, source, counts, overlaps, tuple(problems))
 
@@ -191,9 +191,20 @@ def _judge_tags(data: TaskData) -> Iterator[Problem]:
                 break
 
 
-def _judge_overlap(overlap: Overlap) -> Iterator[Problem]:
+def _known_shared(task: TaskConfig, overlap: Overlap) -> int:
+    """Documents that two splits share in the corpus itself."""
+    expected = {str(name): counts.shared_documents for name, counts in task.expected.items()}
+    shared = {str(split): count for split, count in expected.get(overlap.second, {}).items()}
+    return shared.get(overlap.first, 0)
+
+
+def _judge_overlap(overlap: Overlap, known: int) -> Iterator[Problem]:
     pair = f"{overlap.first} and {overlap.second}"
-    if overlap.documents:
+    if overlap.documents and overlap.documents <= known:
+        yield Problem(
+            "warning", f"{pair} share {overlap.documents:,} documents, as in the corpus itself"
+        )
+    elif overlap.documents:
         yield Problem("error", f"{pair} share {overlap.documents:,} documents")
     if overlap.long_texts:
         yield Problem(

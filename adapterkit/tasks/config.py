@@ -86,6 +86,8 @@ class Expected(_Model):
     tokens: int | None = None
     labels: dict[str, int] = {}
     """NER: mentions of each type. Classification: examples of each class."""
+    shared_documents: dict[Split, int] = {}
+    """Documents that the corpus itself has in another split too: known, and no mistake of yours."""
 
 
 class TaskConfig(_Model):
@@ -100,6 +102,8 @@ class TaskConfig(_Model):
     """Which figure is the score; by default the first that METRICS lists for the kind."""
     negative_labels: tuple[str, ...] = ()
     """Classes that count as "nothing" and stay out of a classification task's micro-F1."""
+    ignore_labels: tuple[str, ...] = ()
+    """Labels of the files that this task reads as none, so that one corpus makes several tasks."""
     max_length: Annotated[int, Field(ge=8, le=8192)] = 256
     """Sub-words a window, special tokens included."""
     scheme: Scheme | Literal["auto"] = "auto"
@@ -110,8 +114,11 @@ class TaskConfig(_Model):
     files: dict[Split, SplitFiles]
     columns: Columns = Columns()
     hub: HubSource | None = None
+    """Where the hub holds the same corpus as plain data, if it does."""
     expected: dict[Split, Expected] = {}
     notes: tuple[str, ...] = ()
+    corpus: Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9_.-]*)?$")] = ""
+    """Name of the corpus's folder among the data; by default the task's."""
     data: Path | None = None
     """Folder of the files. In a user's own YAML relative to it, and by default its folder."""
 
@@ -126,6 +133,11 @@ class TaskConfig(_Model):
     def output_names(self) -> tuple[str, ...]:
         """Names of the head's outputs: the tags of a NER task, the labels of any other."""
         return self.tag_names if self.kind == "ner" else self.labels
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder that holds the files, under the data's root or the samples."""
+        return self.corpus or self.name
 
     @field_validator("files", mode="before")
     @classmethod
@@ -175,8 +187,13 @@ class TaskConfig(_Model):
             "hub.columns.tag_ids": _tag_labels(self.hub.columns) if self.hub else set(),
         }
         for field, labels in named.items():
-            if unknown := sorted(labels - set(self.labels)):
+            known = {*self.labels, *(self.ignore_labels if "tag_ids" in field else ())}
+            if unknown := sorted(labels - known):
                 raise ValueError(f"{field} names {', '.join(unknown)}, which labels does not list")
+        if both := [label for label in self.labels if label in self.ignore_labels]:
+            raise ValueError(f"ignore_labels names {both[0]}, which is a label of the task")
+        if self.ignore_labels and self.kind == "classification":
+            raise ValueError("ignore_labels would leave examples of this kind without a class")
         return self
 
 

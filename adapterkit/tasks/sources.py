@@ -66,7 +66,7 @@ def load_data(
     Args:
         task: The task.
         data: ``sample`` (bundled), ``hub``, a folder, or ``auto``: the folder the task's own YAML
-            names, else ``$ADAPTERKIT_DATA/<task>``, the user's cache, the hub where the network
+            names, else ``$ADAPTERKIT_DATA/<corpus>``, the user's cache, the hub where the network
             may be used and answers, and last the bundled sample.
         splits: Which of train, dev and test.
 
@@ -127,9 +127,9 @@ def _locate_automatically(task: TaskConfig, splits: Sequence[Split]) -> DataSour
                 found=root,
                 hint="correct it, or unset it",
             )
-        if (folder := Path(root) / task.name).is_dir():
+        if (folder := Path(root) / task.folder).is_dir():
             return DataSource("env", str(folder))
-    if (folder := cache_folder() / task.name).is_dir():
+    if (folder := cache_folder() / task.folder).is_dir():
         return DataSource("cache", str(folder))
     if task.hub and (hub.is_cached(task, splits) or (not hub.is_offline() and hub.is_reachable())):
         return DataSource("hub", _hub_location(task))
@@ -145,7 +145,7 @@ def cache_folder() -> Path:
 
 def has_sample(task: TaskConfig) -> bool:
     """Whether a sample of the task is bundled."""
-    return (_SAMPLES / task.name).is_dir()
+    return (_SAMPLES / task.folder).is_dir()
 
 
 def _sample(task: TaskConfig) -> DataSource:
@@ -154,9 +154,9 @@ def _sample(task: TaskConfig) -> DataSource:
             f"adapterkit has no sample of task {task.name}",
             where="--data",
             hint="give a folder with --data DIR, or set ADAPTERKIT_DATA to the folder that holds "
-            f"{task.name}/",
+            f"{task.folder}/",
         )
-    return DataSource("sample", f"adapterkit/tasks/samples/{task.name}")
+    return DataSource("sample", f"adapterkit/tasks/samples/{task.folder}")
 
 
 def _hub_location(task: TaskConfig) -> str:
@@ -166,12 +166,12 @@ def _hub_location(task: TaskConfig) -> str:
 def _inner(folder: Path, task: TaskConfig) -> Path:
     """Let the user give either the task's folder or the one that holds one folder a task."""
     holds_files = any((folder / files.data).is_file() for files in task.files.values())
-    inner = folder / task.name
+    inner = folder / task.folder
     return inner if not holds_files and inner.is_dir() else folder
 
 
 def _load_from_folder(task: TaskConfig, source: DataSource, splits: Sequence[Split]) -> TaskData:
-    folder = _SAMPLES / task.name if source.is_sample else Path(source.location)
+    folder = _SAMPLES / task.folder if source.is_sample else Path(source.location)
     _check_files(folder, task, splits)
     notes = [SAMPLE_NOTE] if source.is_sample else []
     examples: dict[str, tuple[Example, ...]] = {}

@@ -8,7 +8,7 @@ import pytest
 from adapterkit.tasks.check import check_task
 from adapterkit.tasks.config import Expected, TaskConfig
 from adapterkit.tasks.examples import NerExample, TextExample
-from adapterkit.tasks.registry import load_task
+from adapterkit.tasks.registry import load_task, task_names
 from adapterkit.tasks.sources import DataSource, TaskData, load_data
 
 LONG = ("naloxone", "reverses", "the", "hypotension")
@@ -82,12 +82,25 @@ def test_texts(multilabel_task: TaskConfig) -> None:
     assert report.is_ok
 
 
-@pytest.mark.parametrize("name", ["bc5cdr", "ncbi_disease", "hoc"])
+@pytest.mark.parametrize("name", task_names())
 def test_real_corpora_pass(corpora: Path, name: str) -> None:
     task = load_task(name)
     report = check_task(task, load_data(task))
     assert messages(report, "error") == []
-    assert not any(overlap.documents for overlap in report.overlaps)
+    shared = {(one.first, one.second): one.documents for one in report.overlaps if one.documents}
+    assert shared == ({("train", "test"): 10} if name == "jnlpba" else {})
+
+
+def test_documents_that_the_corpus_itself_repeats_are_a_warning(ner_task: TaskConfig) -> None:
+    splits = {
+        "train": [example("1", "d1", LONG, "B-X"), example("2", "d2", ("a",), "B-Y")],
+        "test": [example("1", "d1", ("b",), "B-X"), example("2", "d2", ("c",), "B-Y")],
+    }
+    for known, severity in ((2, "warning"), (1, "error")):
+        expected = Expected(examples=2, shared_documents={"train": known})
+        task = ner_task.model_copy(update={"expected": {"test": expected}})
+        (message,) = messages(check_task(task, data(task, **splits)), severity)
+        assert message.startswith("train and test share 2 documents")
 
 
 @pytest.mark.parametrize("name", ["bc5cdr", "ncbi_disease", "hoc"])

@@ -13,7 +13,7 @@ import pytest
 from adapterkit.runs.errors import UserError
 from adapterkit.tasks import hub
 from adapterkit.tasks.config import TaskConfig
-from adapterkit.tasks.registry import load_task
+from adapterkit.tasks.registry import load_task, task_names
 from adapterkit.tasks.sources import SAMPLE_NOTE, cache_folder, load_data
 
 NER = "Aspirin\tB-Chemical\n\nAsthma\tB-Disease\n"
@@ -112,6 +112,17 @@ def test_own_ner_task_from_json_lines(write: Any) -> None:
     assert load_data(task, splits=["train"]).splits["train"][0].tags == ("B-x",)
 
 
+def test_tasks_may_read_one_corpus(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADAPTERKIT_DATA", str(root))
+    both, disease = (load_data(load_task(name)) for name in ("bc5cdr", "bc5cdr_disease"))
+    assert disease.source == both.source
+    assert disease.sha256 == both.sha256
+    assert [example.tags for example in disease.splits["dev"]] == [("O",), ("B-Disease",)]
+    assert [example.tags for example in both.splits["dev"]] == [("B-Chemical",), ("B-Disease",)]
+    assert load_data(load_task("bc5cdr_disease"), root).splits == disease.splits
+    assert load_data(load_task("bc5cdr_disease"), "sample").source.is_sample
+
+
 def test_hub_is_refused_offline_and_without_network(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="cannot be fetched") as caught:
         load_data(load_task("bc5cdr"), "hub")
@@ -157,7 +168,7 @@ def test_cached_hub_files_are_read_without_network(
 
 
 @pytest.mark.hub
-@pytest.mark.parametrize("name", ["bc5cdr", "ncbi_disease", "hoc"])
+@pytest.mark.parametrize("name", [name for name in task_names() if load_task(name).hub])
 def test_hub_files_are_as_the_configuration_says(name: str) -> None:
     task = load_task(name)
     data = load_data(task, "hub")

@@ -128,7 +128,8 @@ def _labels(row: Row, path: Path, task: TaskConfig, columns: Columns) -> tuple[s
     key = str(columns.label)
     raw = _value(row, key, path)
     if task.kind == "multilabel":
-        return _strings(row, key, path)
+        names = _strings(row, key, path)
+        return tuple(name for name in names if name not in task.ignore_labels)
     if isinstance(raw, bool) or not isinstance(raw, str | int):
         raise _wrong_type(path, row, key, raw, "one label")
     return (str(raw),)

@@ -45,6 +45,8 @@ def to_examples(
 ) -> tuple[NerExample, ...]:
     """Check the tags of one file's sentences and return them as examples in IOB2.
 
+    Mentions of types that the task ignores are none.
+
     Raises:
         UserError: At the first tag that is unknown to the task or impossible where it stands.
     """
@@ -55,7 +57,7 @@ def to_examples(
             sentence.id,
             sentence.document or sentence.id,
             sentence.words,
-            _to_iob2(sentence, scheme, path, task),
+            _without(task.ignore_labels, _to_iob2(sentence, scheme, path, task)),
         )
         for sentence in sentences
     )
@@ -64,6 +66,12 @@ def to_examples(
 def scheme_of(sentences: Sequence[RawSentence]) -> Scheme:
     """Return the scheme these sentences of one file are tagged in."""
     return detect(sentence.tags for sentence in sentences)
+
+
+def _without(ignored: Sequence[str], tags: tuple[str, ...]) -> tuple[str, ...]:
+    if not ignored:
+        return tags
+    return tuple("O" if split_tag(tag)[1] in ignored else tag for tag in tags)
 
 
 def _check_labels(sentences: Sequence[RawSentence], path: Path, task: TaskConfig) -> None:
@@ -85,7 +93,7 @@ def _check_label(tag: str, where: str, task: TaskConfig) -> None:
             found=tag,
             allowed=f"O, or a letter, a hyphen and one of: {', '.join(task.labels)}",
         ) from error
-    if label not in task.labels:
+    if label not in (*task.labels, *task.ignore_labels):
         close = nearest(label, task.labels)
         raise UserError(
             f"the label {label!r} is not one of task {task.name}'s",
