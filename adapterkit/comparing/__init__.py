@@ -1,0 +1,1 @@
+"""Comparing runs: reading them, statistics, tables, suites, reports."""

@@ -1,0 +1,19 @@
+"""What a table leaves out, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A run that is not compared.
+
+    Attributes:
+        path: Its directory.
+        reason: What is wrong with it.
+    """
+
+    path: Path
+    reason: str
