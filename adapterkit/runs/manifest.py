@@ -13,6 +13,7 @@ from adapterkit.runs.errors import UserError
 
 SCHEMA: Final = "adapterkit.run.v1"
 MANIFEST_NAME = "run.json"
+_SEAL: Final = ("files", "digest")
 
 
 class _Part(BaseModel):
@@ -67,11 +68,19 @@ class Memory(_Part):
     peak_bytes: int = Field(ge=0)
 
 
+class FileRecord(_Part):
+    """A file of the run as it was written."""
+
+    sha256: str
+    bytes: int = Field(ge=0)
+
+
 class RunManifest(_Part):
     """Everything ``run.json`` holds.
 
     ``metrics`` maps a split to its measures; every split has ``score``, the one number a task
-    is selected and compared by. A finished run has the splits ``dev`` and ``test``.
+    is selected and compared by. A finished run has the splits ``dev`` and ``test``. ``files`` and
+    ``digest`` seal it, see `sealing`; runs that are older than seals have neither.
     """
 
     schema_: Literal["adapterkit.run.v1"] = Field(default=SCHEMA, alias="schema")
@@ -94,6 +103,8 @@ class RunManifest(_Part):
     versions: dict[str, str]
     hardware: dict[str, Any]
     notes: tuple[str, ...] = ()
+    files: dict[str, FileRecord] | None = None
+    digest: str | None = None
 
     @model_validator(mode="after")
     def _check_metrics(self) -> RunManifest:
@@ -108,7 +119,9 @@ class RunManifest(_Part):
 
     def as_dict(self) -> dict[str, Any]:
         """Return the manifest as ``run.json`` spells it."""
-        return self.model_dump(mode="json", by_alias=True)
+        content = self.model_dump(mode="json", by_alias=True)
+        # What has no seal is spelled as it was before there were any.
+        return {k: v for k, v in content.items() if v is not None or k not in _SEAL}
 
 
 def save(manifest: RunManifest, path: str | Path) -> None:

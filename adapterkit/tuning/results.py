@@ -16,6 +16,7 @@ from adapterkit.runs.directory import RunDirectory
 from adapterkit.runs.environment import hardware, peak_memory_bytes, versions
 from adapterkit.runs.jsonable import json_ready
 from adapterkit.runs.manifest import RunManifest
+from adapterkit.runs.sealing import sealed
 from adapterkit.tasks.examples import Example, NerExample
 from adapterkit.tasks.schemes import spans_from_tags
 from adapterkit.tuning.batches import padding_share
@@ -43,7 +44,8 @@ def write_results(
         for name, predicted in predictions.items():
             lines = _prediction_lines(prepared.splits[name], predicted)
             (folder / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
-    manifest = _manifest(prepared, metrics, timings, command, padding, _profiled(directory))
+    notes = _profiled(directory)
+    manifest = sealed(_manifest(prepared, metrics, timings, command, padding, notes), directory)
     manifests.save(manifest, directory.manifest_path)
     drop_work(directory)
     return manifest
