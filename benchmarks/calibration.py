@@ -3,7 +3,7 @@
     python benchmarks/calibration.py
 
 A p-value is calibrated if p < 0.05 in 5 % of ties. Every case below simulates rows whose scores
-are the same on endlessly many documents, 1,000 times over, and counts. Beside our test stands the
+are the same on endlessly many documents, 2,000 times over, and counts. Beside our test stands the
 plain percentile bootstrap on the same trials, to show what studentising is for. The last case is no
 tie of the kind that the test is about: its seeds differ in skill, which resampling documents does
 not see.
@@ -211,7 +211,7 @@ def _line(run: dict[str, Any]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Examine every kind of tie and write what came out."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--trials", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     output = Path(__file__).parent / "results" / "calibration.json"
     parser.add_argument("--output", type=Path, default=output)

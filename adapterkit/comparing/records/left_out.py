@@ -13,7 +13,9 @@ class LeftOut:
     Attributes:
         path: Its directory.
         reason: What is wrong with it.
+        task: Its task; None where that cannot be read.
     """
 
     path: Path
     reason: str
+    task: str | None = None

@@ -11,6 +11,7 @@ from adapterkit.comparing.records.folders import run_folders
 from adapterkit.comparing.records.left_out import LeftOut
 from adapterkit.comparing.records.record import RunRecord, ScoredSplit
 from adapterkit.comparing.records.settings import settings_of
+from adapterkit.plans.step_plan import StepPlan
 from adapterkit.runs import manifest as manifests
 from adapterkit.runs.directory import RunDirectory
 from adapterkit.runs.errors import UserError
@@ -39,8 +40,10 @@ def read_runs(paths: Iterable[str | Path]) -> tuple[list[RunRecord], list[LeftOu
     records: list[RunRecord] = []
     left_out: list[LeftOut] = []
     for folder in run_folders(map(Path, paths)):
+        task = None
         try:
             record = RunRecord(folder, manifests.load(folder))
+            task = record.manifest.task
             reason = _unreliable(record)
         except UserError as error:
             reason = _missing(folder) or _in_a_line(error)
@@ -49,7 +52,7 @@ def read_runs(paths: Iterable[str | Path]) -> tuple[list[RunRecord], list[LeftOu
         if reason is None:
             records.append(record)
         else:
-            left_out.append(LeftOut(folder, reason))
+            left_out.append(LeftOut(folder, reason, task))
     for sift in (_other_labels, _repeated):
         left_out += (dropped := sift(records))
         gone = {item.path for item in dropped}
@@ -62,6 +65,7 @@ def _unreliable(record: RunRecord) -> str | None:
     manifest = record.manifest
     if manifest.status != "finished":
         return f"unfinished: its status is {manifest.status}"
+    StepPlan.parse(manifest.plan, source="plan")
     directory = RunDirectory(record.path)
     for split in SCORED:
         if not (directory.predictions_path / f"{split}.jsonl").is_file():
@@ -130,7 +134,7 @@ def _other_labels(records: Sequence[RunRecord]) -> list[LeftOut]:
         (usual, _), *others = counts[record.manifest.task].most_common()
         if others and _labels(record) != usual:
             reason = f"another label set: {_say(_labels(record))} instead of {_say(usual)}"
-            dropped.append(LeftOut(record.path, reason))
+            dropped.append(LeftOut(record.path, reason, record.manifest.task))
     return dropped
 
 
@@ -159,6 +163,6 @@ def _repeated(records: Sequence[RunRecord]) -> list[LeftOut]:
         )
         if asked in first:
             reason = f"seed {manifest.seed} a second time: {first[asked]} asked for the same"
-            dropped.append(LeftOut(record.path, reason))
+            dropped.append(LeftOut(record.path, reason, record.manifest.task))
         first.setdefault(asked, record.path)
     return dropped

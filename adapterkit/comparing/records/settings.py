@@ -6,11 +6,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adapterkit.comparing.records.record import RunRecord
+from adapterkit.plans.step_plan import StepPlan
+
+_RATES = "learning_rates."
 
 
 def settings_of(record: RunRecord) -> dict[str, Any]:
-    """Return a run's hyper-parameters; those in groups by dotted names: ``learning_rates.head``."""
-    return _flat(record.manifest.hyperparameters)
+    """Return a run's hyper-parameters; those in groups by dotted names: ``learning_rates.head``.
+
+    Learning rates of mechanisms that the plan does not name are left out: nothing learned by them.
+    """
+    settings = _flat(record.manifest.hyperparameters)
+    families = _families(record.manifest.plan)
+    return {
+        name: value
+        for name, value in settings.items()
+        if not name.startswith(_RATES) or name.removeprefix(_RATES) in families
+    }
 
 
 def differing(records: Sequence[RunRecord]) -> list[str]:
@@ -28,9 +40,17 @@ def differing(records: Sequence[RunRecord]) -> list[str]:
 
 
 def say_settings(record: RunRecord, names: Sequence[str]) -> str:
-    """Return some hyper-parameters of a run in words: ``learning_rates.full=0.0003``."""
-    settings = settings_of(record)
-    return ", ".join(f"{name}={settings[name]}" for name in names if name in settings)
+    """Return some hyper-parameters of a run in words: ``epochs=3, learning_rate=0.001``."""
+    settings = {name: value for name, value in settings_of(record).items() if name in names}
+    rates = {name: value for name, value in settings.items() if name.startswith(_RATES)}
+    if len(set(rates.values())) == 1:
+        settings = {name: value for name, value in settings.items() if name not in rates}
+        settings["learning_rate"] = next(iter(rates.values()))
+    return ", ".join(f"{name}={value}" for name, value in settings.items())
+
+
+def _families(plan: str) -> set[str]:
+    return {"head", *(choice.family for choice in StepPlan.parse(plan).choices)}
 
 
 def _flat(group: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -53,6 +53,7 @@ class Row:
         inference: How fast it predicts, where that was measured.
         best: Whether it is significantly better than every other row; a tie has no best row.
         runs: The runs it is the mean of, in the order of ``seeds``.
+        scores: The score of each run, in the order of ``seeds``.
         settings: How its hyper-parameters differ from those of other rows with the same plan; empty
             where they do not.
     """
@@ -75,4 +76,5 @@ class Row:
     inference: Inference | None
     best: bool
     runs: tuple[RunRecord, ...]
+    scores: tuple[float, ...] = ()
     settings: str = ""

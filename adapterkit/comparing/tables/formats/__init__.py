@@ -1,0 +1,1 @@
+"""The formats a table can be written in, one a module."""
