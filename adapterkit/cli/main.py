@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from adapterkit.cli import (
     backbones,
+    compare,
     distill,
     doctor,
     evaluate,
@@ -35,7 +36,17 @@ A first run, on the built-in model and sample:
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EPIPE}
 
-_ORDER = ("tune", "evaluate", "predict", "plan", "tasks", "backbones", "distill", "doctor")
+_ORDER = (
+    "tune",
+    "evaluate",
+    "predict",
+    "compare",
+    "plan",
+    "tasks",
+    "backbones",
+    "distill",
+    "doctor",
+)
 
 
 class _Verbs(TyperGroup):
@@ -67,6 +78,7 @@ app = typer.Typer(
 app.command("tune")(tune.tune)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("compare")(compare.compare)
 app.add_typer(plan.app, name="plan")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(backbones.app, name="backbones")

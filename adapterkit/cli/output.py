@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,8 +12,7 @@ from typing import TYPE_CHECKING
 from adapterkit.runs.jsonable import json_ready
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
+    from rich.console import Console, RenderableType
 
 # Wide enough that nothing is wrapped where no terminal limits the line.
 _WIDTH_WITHOUT_TERMINAL = 10_000
@@ -69,6 +69,32 @@ def print_facts(facts: Iterable[tuple[str, object]], *, stderr: bool = False) ->
     _print(table, stderr=stderr)
 
 
+def print_parts(parts: Iterable[RenderableType]) -> None:
+    """Print what rich renders on standard output, one part below the other."""
+    for part in parts:
+        _print(part, stderr=False)
+
+
+def text_of(parts: Iterable[RenderableType]) -> str:
+    """Return what `print_parts` prints where there is no terminal: plain text, nothing wrapped."""
+    from rich.console import Console
+
+    written = io.StringIO()
+    plain = Console(
+        file=written,
+        width=_WIDTH_WITHOUT_TERMINAL,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        color_system=None,
+    )
+    for part in parts:
+        plain.print(part)
+    # rich pads every line of a table to its width.
+    lines = [line.rstrip() for line in written.getvalue().splitlines()]
+    return "\n".join([*lines, ""])
+
+
 def warn(message: str) -> None:
     """Print a warning on standard error that cannot be overlooked."""
     console(stderr=True).print(f"WARNING: {message}", style="bold yellow")
@@ -94,16 +120,12 @@ def human_seconds(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def _print(table: Table, *, stderr: bool) -> None:
+def _print(part: RenderableType, *, stderr: bool) -> None:
     target = console(stderr=stderr)
     if target.is_terminal:
-        target.print(table)
+        target.print(part)
         return
-    with target.capture() as captured:
-        target.print(table)
-    # rich pads every line to the table's width.
-    lines = [line.rstrip() for line in captured.get().splitlines()]
-    target.file.write("\n".join([*lines, ""]))
+    target.file.write(text_of([part]))
     target.file.flush()
 
 

@@ -21,6 +21,7 @@ VERBS = (
     "tune",
     "evaluate",
     "predict",
+    "compare",
     "plan",
     "plan show",
     "plan check",

@@ -16,7 +16,7 @@ HEAVY += ("transformers",)
 ANSWERED = [
     ["--help"],
     ["--version"],
-    *([verb, "--help"] for verb in ("tune", "evaluate", "predict", "distill", "doctor")),
+    *([verb, "--help"] for verb in ("tune", "evaluate", "predict", "compare", "distill", "doctor")),
     *([verb, "--help"] for verb in ("plan", "tasks", "backbones")),
     ["plan", "show", "0-2:frozen 3-5:adapter(lora,r=8)"],
     ["plan", "show", "--mode", "full", "--task", "bc5cdr", "--json"],
@@ -41,6 +41,7 @@ REFUSED = [
     ["tune", "--task", "bc5cdr", "--backbone", "nowhere"],
     ["tune", "--task", "bc5cdr", "--mode", "adaptor"],
     ["evaluate", "nowhere"],
+    ["compare", "nowhere"],
     ["predict", "--adapter", "nowhere", __file__],
     ["distill", "nowhere.yaml"],
 ]

@@ -15,6 +15,7 @@ from adapterkit.plans.step_plan import StepPlan
 from adapterkit.runs import manifest as manifests
 from adapterkit.runs.directory import RunDirectory
 from adapterkit.runs.errors import UserError
+from adapterkit.runs.progress import Progress, Silence
 from adapterkit.runs.sealing import broken_seal
 
 SCORED: tuple[ScoredSplit, ...] = ("dev", "test")
@@ -25,7 +26,9 @@ _ERROR_FILE = "error.json"
 _SAME_SCORE = 1e-9
 
 
-def read_runs(paths: Iterable[str | Path]) -> tuple[list[RunRecord], list[LeftOut]]:
+def read_runs(
+    paths: Iterable[str | Path], progress: Progress | None = None
+) -> tuple[list[RunRecord], list[LeftOut]]:
     """Read finished runs, and say which cannot be used.
 
     Left out are runs that are unfinished, cut short, changed after they were made, written under
@@ -33,13 +36,17 @@ def read_runs(paths: Iterable[str | Path]) -> tuple[list[RunRecord], list[LeftOu
 
     Args:
         paths: Run directories, or folders that hold some, such as that of a suite.
+        progress: Told how it goes.
 
     Raises:
         UserError: A path does not exist.
     """
     records: list[RunRecord] = []
     left_out: list[LeftOut] = []
-    for folder in run_folders(map(Path, paths)):
+    progress = progress or Silence()
+    folders = run_folders(map(Path, paths))
+    progress.begin("reading runs", len(folders))
+    for folder in folders:
         task = None
         try:
             record = RunRecord(folder, manifests.load(folder))
@@ -53,6 +60,7 @@ def read_runs(paths: Iterable[str | Path]) -> tuple[list[RunRecord], list[LeftOu
             records.append(record)
         else:
             left_out.append(LeftOut(folder, reason, task))
+        progress.advance()
     for sift in (_other_labels, _repeated):
         left_out += (dropped := sift(records))
         gone = {item.path for item in dropped}

@@ -20,6 +20,7 @@ from adapterkit.comparing.tables.reference import find_reference
 from adapterkit.comparing.tables.row import Row
 from adapterkit.comparing.tables.table import Table
 from adapterkit.runs.errors import UserError
+from adapterkit.runs.progress import Progress, Silence
 
 DEFAULT_REFERENCE = "full"
 
@@ -41,6 +42,7 @@ def build_tables(
     reference: str | None = None,
     allow: Collection[str] = (),
     notes: Sequence[str] = (),
+    progress: Progress | None = None,
 ) -> list[Table]:
     """Make a table of each task.
 
@@ -52,6 +54,7 @@ def build_tables(
         reference: The plan that differences are to, by default `full`.
         allow: What may differ between rows; see `records.mixing.check_comparable`.
         notes: What readers of every table must know, such as how hyper-parameters were chosen.
+        progress: Told how it goes.
 
     Raises:
         UserError: The runs may not be mixed; `reference` is no plan, or one that was asked for and
@@ -61,10 +64,13 @@ def build_tables(
     asked = _Asked(split, draws, reference or DEFAULT_REFERENCE, tuple(notes))
     tasks = list(dict.fromkeys(record.manifest.task for record in records))
     tables = []
+    progress = progress or Silence()
+    progress.begin("comparing tasks", len(tasks))
     for task in tasks:
         runs = [record for record in records if record.manifest.task == task]
         others = [item for item in left_out if item.task == task or item.task not in tasks]
         tables.append(_table(runs, others, asked))
+        progress.advance()
     if reference is not None and records and all(table.reference is None for table in tables):
         raise _no_reference(reference, records)
     return tables

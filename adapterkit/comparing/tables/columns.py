@@ -28,7 +28,7 @@ class Column:
         names: What its values are called where a program reads them.
         values: Those of a row, as many as there are names.
         text: The cell of a row as people read it; empty where there is nothing to say.
-        topic: ``plan`` names the row, ``reached`` is what it gives, ``cost`` what it takes.
+        topic: ``plan`` names the row; the others are parts of the table for where it is too wide.
     """
 
     heading: str
@@ -36,7 +36,7 @@ class Column:
     names: tuple[str, ...]
     values: Callable[[Row], tuple[Value, ...]]
     text: Callable[[Row], str]
-    topic: Literal["plan", "reached", "cost"] = "reached"
+    topic: Literal["plan", "size", "score", "cost"] = "score"
 
     @property
     def is_number(self) -> bool:
@@ -147,6 +147,7 @@ COLUMNS: tuple[Column, ...] = (
         ("task_parameters",),
         lambda r: (r.task_parameters,),
         lambda r: f"{r.task_parameters:,}",
+        "size",
     ),
     Column(
         "head",
@@ -154,6 +155,7 @@ COLUMNS: tuple[Column, ...] = (
         ("head_parameters",),
         lambda r: (r.head_parameters,),
         lambda r: f"{r.head_parameters:,}",
+        "size",
     ),
     Column(
         "share",
@@ -161,6 +163,7 @@ COLUMNS: tuple[Column, ...] = (
         ("trainable", "share"),
         lambda r: (r.trainable, r.share),
         lambda r: f"{r.share:.2%}".removesuffix("%"),
+        "size",
     ),
     Column(
         "shipped",
@@ -168,6 +171,7 @@ COLUMNS: tuple[Column, ...] = (
         ("shipped_bytes",),
         lambda r: (r.shipped_bytes,),
         lambda r: f"{r.shipped_bytes / 1e3:,.1f}",
+        "size",
     ),
     Column(
         "score",

@@ -60,8 +60,7 @@ def _cell(column: Column, row: Row) -> str:
 
 
 def _line(cells: Iterable[str]) -> str:
-    # A line that begins with a bracket would be read as an argument of the one before.
-    return " & ".join(cells) + r" \\{}"
+    return " & ".join(cells) + r" \\"
 
 
 def _escape(text: str) -> str:

@@ -27,7 +27,7 @@ def render(tables: Sequence[Table]) -> str:
         lines += _foot(notes_of(table, tables), left_out_of(table, tables), "Left out:")
     foot = _foot(shared_notes(tables), shared_left_out(tables), "Left out of every table:")
     if any(foot):
-        lines += ["## All tables", *foot]
+        lines += ["## All tables", "", *foot]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 

@@ -1,9 +1,14 @@
-"""Tables for the terminal: what each row reached, and what it took."""
+"""Tables for the terminal: one where it is wide enough, otherwise in parts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.measure import Measurement
+from rich.table import Table as RichTable
+from rich.text import Text
 
 from adapterkit.comparing.records.left_out import LeftOut
 from adapterkit.comparing.tables.columns import Column, shown_columns
@@ -17,57 +22,61 @@ from adapterkit.comparing.tables.footing import (
 from adapterkit.comparing.tables.row import Row
 from adapterkit.comparing.tables.table import Table
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.table import Table as RichTable
+_PARTS = ("score", "size", "cost")
 
 
 def render(tables: Sequence[Table]) -> list[RenderableType]:
-    """Return what a rich console prints: two narrow tables a task instead of one wide one."""
-    from rich.text import Text
-
+    """Return what a rich console prints, one part below the other."""
     columns = shown_columns(tables)
-    reached = [column for column in columns if column.topic in ("plan", "reached")]
-    cost = [column for column in columns if column.topic in ("plan", "cost")]
     shown: list[RenderableType] = []
     for table in tables:
         shown += [Text(table.task, style="bold"), Text(caption(table)), Text("")]
-        shown += [_grid(table, reached), Text(""), _grid(table, cost), Text("")]
+        shown += [_Grid(table, columns), Text("")]
         shown += _foot(notes_of(table, tables), left_out_of(table, tables))
-    foot = _foot(shared_notes(tables), shared_left_out(tables))
-    return [*shown, Text("All tables", style="bold"), *foot] if len(foot) > 1 else shown
+    notes, left_out = shared_notes(tables), shared_left_out(tables)
+    if notes or left_out:
+        shown += [Text("All tables", style="bold"), *_foot(notes, left_out)]
+    return shown
 
 
-def _grid(table: Table, columns: Sequence[Column]) -> RichTable:
-    from rich import box
-    from rich.table import Table as RichTable
+class _Grid:
+    """The rows of a table, in as many parts as its width needs."""
 
-    grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in columns:
-        heading = f"{column.heading}\n{column.unit}" if column.unit else column.heading
-        side = "right" if column.is_number else "left"
-        fold = not column.is_number
-        grid.add_column(
-            heading,
-            justify="right" if side == "right" else "left",
-            no_wrap=not fold,
-            overflow="fold",
-        )
-    for row in table.rows:
-        grid.add_row(*(_cell(column, row) for column in columns))
-    return grid
+    def __init__(self, table: Table, columns: Sequence[Column]) -> None:
+        self._table = table
+        self._columns = columns
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        whole = self._grid(self._columns)
+        if Measurement.get(console, options.update(width=10_000), whole).maximum <= (
+            options.max_width
+        ):
+            yield whole
+            return
+        for number, part in enumerate(_PARTS):
+            if number:
+                yield Text("")
+            yield self._grid([c for c in self._columns if c.topic in ("plan", part)])
+
+    def _grid(self, columns: Sequence[Column]) -> RichTable:
+        grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+        for column in columns:
+            heading = f"{column.heading}\n{column.unit}" if column.unit else column.heading
+            if column.is_number:
+                grid.add_column(heading, justify="right", no_wrap=True)
+            else:
+                grid.add_column(heading, overflow="fold")
+        for row in self._table.rows:
+            grid.add_row(*(_cell(column, row) for column in columns))
+        return grid
 
 
-def _cell(column: Column, row: Row) -> RenderableType:
-    from rich.text import Text
-
+def _cell(column: Column, row: Row) -> Text:
     best = column.heading == "score" and row.best
     return Text(column.text(row), style="bold" if best else "")
 
 
 def _foot(notes: Sequence[str], left_out: Sequence[LeftOut]) -> list[RenderableType]:
-    from rich.text import Text
-
     lines = [Text(f"note: {note}") for note in notes]
     lines += [Text(f"left out: {i.path}: {i.reason}", style="yellow") for i in left_out]
     return [*lines, Text("")]
