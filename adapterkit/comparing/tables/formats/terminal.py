@@ -44,7 +44,8 @@ class _Grid:
 
     def __init__(self, table: Table, columns: Sequence[Column]) -> None:
         self._table = table
-        self._columns = columns
+        # They stand below the plan, which is folded where it has to be.
+        self._columns = [column for column in columns if column.heading != "settings"]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         whole = self._grid(self._columns)
@@ -72,6 +73,8 @@ class _Grid:
 
 
 def _cell(column: Column, row: Row) -> Text:
+    if column.heading == "plan" and row.settings:
+        return Text(f"{row.plan}\n  {row.settings}")
     best = column.heading == "score" and row.best
     return Text(column.text(row), style="bold" if best else "")
 
