@@ -48,23 +48,23 @@ def _on_data(manifests: list[RunManifest]) -> Iterator[str]:
 
 
 def _on_differences(table: Table, documents: int, draws: int) -> Iterator[str]:
-    compared = [row for row in table.rows if row.difference is not None]
     if table.reference is None:
         yield "No row is the reference (the plan full unless another is named): no differences."
-    if not compared:
         return
-    yield (
-        f"Difference: to {_name(table, table.reference)}, with its 95 % interval, by a paired "
-        f"bootstrap over {documents:,} documents ({draws:,} draws, studentised); p after Holm's "
-        f"correction for {_count(len(compared), 'row')}. It is about these runs on other "
-        "documents, not about other seeds."
-    )
+    compared = [row for row in table.rows if row.difference is not None]
+    left = [row for row in table.rows if row.difference is None and row.plan != table.reference]
+    if compared:
+        yield (
+            f"Difference: to {_name(table, table.reference)}, with its 95 % interval, by a paired "
+            f"bootstrap over {documents:,} documents ({draws:,} draws, studentised); p after Holm's "
+            f"correction for {_count(len(compared), 'row')}. It is about these runs on other "
+            "documents, not about other seeds."
+        )
     if any(row.aso_epsilon is not None for row in compared):
         yield (
             "ASO: almost stochastic order over seeds, the upper 95 % bound of how far a row is "
             "from being better than the reference throughout; below 0.5 it is almost always better."
         )
-    left = [row for row in table.rows if row.difference is None and row.plan != table.reference]
     if left:
         yield f"Not on the reference's documents, so without a difference: {_plans(left)}."
 
@@ -96,7 +96,7 @@ def _on_settings(table: Table) -> Iterator[str]:
 def _on_costs(table: Table, manifests: list[RunManifest]) -> Iterator[str]:
     machines = dict.fromkeys(_machine(manifest) for manifest in manifests)
     if len(machines) > 1:
-        yield f"Times and memory are from different hardware: {_listed(machines)}."
+        yield f"Times and memory are from different hardware: {'; '.join(machines)}."
     else:
         yield f"Times and memory in training: {next(iter(machines))}."
     cached = max(manifest.timings.cache_seconds for manifest in manifests)
@@ -132,7 +132,7 @@ def _on_runs(manifests: list[RunManifest]) -> Iterator[str]:
 
 def _machine(manifest: RunManifest) -> str:
     hardware = manifest.hardware
-    cpu = f"{hardware.get('cores', '?')} cores of {hardware.get('cpu', 'an unknown processor')}"
+    cpu = f"{_count(int(hardware.get('cores', 1)), 'core')} of {hardware.get('cpu', 'an unknown processor')}"
     threads = f", {_count(hardware['threads'], 'thread')}" if "threads" in hardware else ""
     return f"{hardware['gpu']}, {cpu}" if "gpu" in hardware else cpu + threads
 

@@ -5,7 +5,7 @@ import pytest
 from adapterkit.comparing.records.mixing import ALLOWED, check_comparable
 from adapterkit.comparing.records.reading import read_runs
 from adapterkit.runs.errors import UserError
-from tests.comparing.made import make_run
+from tests.comparing.made import edit, make_run
 
 SPLITS = {name: {"sha256": f"other-{name}", "examples": 36} for name in ("train", "dev", "test")}
 OTHERS = {
@@ -21,8 +21,6 @@ def records_with(tmp_path, **other):
     make_run(tmp_path / "one", seed=0)
     make_run(tmp_path / "other", seed=1, **other)
     if splits is not None:
-        from tests.comparing.made import edit
-
         edit(
             tmp_path / "other",
             seal=True,

@@ -26,7 +26,7 @@ def render(tables: Sequence[Table]) -> str:
         lines += _grid(table, columns)
         lines += _foot(notes_of(table, tables), left_out_of(table, tables), "Left out:")
     foot = _foot(shared_notes(tables), shared_left_out(tables), "Left out of every table:")
-    if any(foot):
+    if foot:
         lines += ["## All tables", "", *foot]
     return "\n".join(lines).rstrip("\n") + "\n"
 
@@ -53,7 +53,7 @@ def _foot(notes: Sequence[str], left_out: Sequence[LeftOut], title: str) -> list
     if left_out:
         lines += [*([""] if lines else []), title, ""]
         lines += [f"- `{item.path}`: {_escape(item.reason)}" for item in left_out]
-    return [*lines, ""]
+    return [*lines, ""] if lines else []
 
 
 def _line(cells: Iterable[str]) -> str:
