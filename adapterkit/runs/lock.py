@@ -22,10 +22,14 @@ _OWNER = ".lock-owner.json"
 
 
 @contextlib.contextmanager
-def hold(directory: str | Path) -> Iterator[None]:
+def hold(directory: str | Path, wait: float = 0.0) -> Iterator[None]:
     """Hold ``directory`` for this process while the block runs; the folder is made if missing.
 
     The lock goes with the process: one that was killed holds nothing.
+
+    Args:
+        directory: What is held.
+        wait: Seconds to wait for another run to let go of it.
 
     Raises:
         UserError: Another run holds the directory, or it cannot be written.
@@ -35,7 +39,7 @@ def hold(directory: str | Path) -> Iterator[None]:
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            lock.acquire(blocking=False)
+            lock.acquire(timeout=wait, poll_interval=0.1)
         except Timeout:
             raise _in_use(folder) from None
     try:

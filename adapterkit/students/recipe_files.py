@@ -9,23 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
 
 from adapterkit.runs.errors import UserError, nearest
 from adapterkit.students.recipe import Recipe
-from adapterkit.tasks.model_keys import keys_at, model_in
 from adapterkit.tasks.yaml_files import Location, read_yaml
+from adapterkit.tasks.yaml_models import place, validated
 
 _FOLDER = Path(__file__).resolve().parent / "recipes"
 _VARIABLE = re.compile(r"\$(\w+)|\$\{(\w+)\}")
-
-# What pydantic says in Python's words.
-_WANTED = {
-    "tuple_type": "a list, such as [A, B]",
-    "model_type": "keys and values, such as {key: value}",
-    "model_attributes_type": "keys and values, such as {key: value}",
-    "string_pattern_mismatch": "letters, digits, '.', '_' and '-'",
-}
 
 
 def recipe_names() -> list[str]:
@@ -58,9 +49,9 @@ def load_recipe(
         _replace(values, "corpus.files", [str(file.expanduser().resolve()) for file in corpus])
     for key, value in (settings or {}).items():
         _replace(values, key, value)
-    recipe = _validate(values, lines, path, set(settings or {}))
+    recipe = validated(Recipe, values, lines, path, "recipe", set(settings or {}))
     files = tuple(
-        _corpus_file(file, path.parent, _where(("corpus", "files", index), lines, path))
+        _corpus_file(file, path.parent, place(("corpus", "files", index), lines, path))
         for index, file in enumerate(recipe.corpus.files)
     )
     located = recipe.corpus.model_copy(update={"files": files})
@@ -142,65 +133,3 @@ def _corpus_file(text: str, folder: Path, where: str) -> str:
             hint="correct the path, or name the text with --corpus FILE",
         )
     return str(path.resolve())
-
-
-def _validate(
-    values: dict[Any, Any], lines: Mapping[Location, int], path: Path, typed: set[str]
-) -> Recipe:
-    try:
-        return Recipe.model_validate(values)
-    except ValidationError as error:
-        # A misspelt key first: it often is the one that is missing as well.
-        problems = sorted(
-            error.errors(include_url=False), key=lambda found: found["type"] != "extra_forbidden"
-        )
-        found, allowed, hint = _describe(problems[0])
-        rest = [_describe(problem)[0] for problem in problems[1:]]
-        location = _in_file(tuple(problems[0]["loc"]))
-        key = ".".join(map(str, location))
-        raise UserError(
-            "the recipe is not valid",
-            where=f"--set {key}" if key in typed else _where(location, lines, path),
-            found="; ".join([found, *rest]),
-            allowed=allowed,
-            hint=hint,
-        ) from error
-
-
-def _in_file(location: Location) -> Location:
-    """Drop what pydantic adds to a place to tell members of a union apart."""
-    kept: list[str | int] = []
-    model: type[BaseModel] | None = Recipe
-    for step in location:
-        if isinstance(step, str) and (model is None or "[" in step or step in ("int", "bool")):
-            continue
-        kept.append(step)
-        field = model.model_fields.get(str(step)) if model else None
-        model = model_in(field.annotation) if field else None
-    return tuple(kept)
-
-
-def _describe(problem: Any) -> tuple[str, str | None, str | None]:
-    location = _in_file(tuple(problem["loc"]))
-    key = ".".join(map(str, location))
-    if problem["type"] == "extra_forbidden":
-        keys = keys_at(Recipe, location[:-1])
-        close = nearest(str(location[-1]), keys)
-        return f"unknown key {key}", ", ".join(keys), f"did you mean {close}?" if close else None
-    if problem["type"] == "missing":
-        return f"the key {key} is missing", None, f"add {key}"
-    message = problem["msg"].removeprefix("Value error, ")
-    if wanted := _WANTED.get(problem["type"]):
-        return f"{key}: {problem['input']!r}", wanted, None
-    if problem["type"] != "value_error":
-        message = f"{problem['input']!r}: {message}"
-    return f"{key}: {message}" if key else message, None, None
-
-
-def _where(location: Location, lines: Mapping[Location, int], path: Path) -> str:
-    """The file and line of a key or, where it is not written, of the nearest key above it."""
-    for length in range(len(location), 0, -1):
-        for at in (location[:length], tuple(map(str, location[:length]))):
-            if at in lines:
-                return f"{path}, line {lines[at]}"
-    return str(path)

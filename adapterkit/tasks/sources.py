@@ -170,8 +170,12 @@ def _inner(folder: Path, task: TaskConfig) -> Path:
     return inner if not holds_files and inner.is_dir() else folder
 
 
+def _folder(source: DataSource, task: TaskConfig) -> Path:
+    return _SAMPLES / task.folder if source.is_sample else Path(source.location)
+
+
 def _load_from_folder(task: TaskConfig, source: DataSource, splits: Sequence[Split]) -> TaskData:
-    folder = _SAMPLES / task.folder if source.is_sample else Path(source.location)
+    folder = _folder(source, task)
     _check_files(folder, task, splits)
     notes = [SAMPLE_NOTE] if source.is_sample else []
     examples: dict[str, tuple[Example, ...]] = {}
