@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from adapterkit.cli import (
     backbones,
+    bench,
     compare,
     distill,
     doctor,
@@ -40,6 +41,7 @@ _ORDER = (
     "tune",
     "evaluate",
     "predict",
+    "bench",
     "compare",
     "plan",
     "tasks",
@@ -78,6 +80,7 @@ app = typer.Typer(
 app.command("tune")(tune.tune)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("bench")(bench.bench)
 app.command("compare")(compare.compare)
 app.add_typer(plan.app, name="plan")
 app.add_typer(tasks.app, name="tasks")

@@ -21,6 +21,7 @@ VERBS = (
     "tune",
     "evaluate",
     "predict",
+    "bench",
     "compare",
     "plan",
     "plan show",

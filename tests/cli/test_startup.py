@@ -16,7 +16,8 @@ HEAVY += ("transformers",)
 ANSWERED = [
     ["--help"],
     ["--version"],
-    *([verb, "--help"] for verb in ("tune", "evaluate", "predict", "compare", "distill", "doctor")),
+    *([verb, "--help"] for verb in ("tune", "evaluate", "predict", "bench", "compare")),
+    *([verb, "--help"] for verb in ("distill", "doctor")),
     *([verb, "--help"] for verb in ("plan", "tasks", "backbones")),
     ["plan", "show", "0-2:frozen 3-5:adapter(lora,r=8)"],
     ["plan", "show", "--mode", "full", "--task", "bc5cdr", "--json"],
@@ -44,6 +45,8 @@ REFUSED = [
     ["compare", "nowhere"],
     ["predict", "--adapter", "nowhere", __file__],
     ["distill", "nowhere.yaml"],
+    ["bench", "nowhere.yaml"],
+    ["bench", "nowhere.yaml", "--engine", "lokal"],
 ]
 
 _CODE = """
