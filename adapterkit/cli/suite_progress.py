@@ -93,6 +93,6 @@ class SuiteProgress:
 def _said(standing: Standing, *, with_done: bool = True) -> str:
     parts = [f"{standing.done} of {standing.total} done"] if with_done else []
     parts += [f"{standing.running} running", f"{standing.failed} failed"]
-    if standing.seconds_left is not None and standing.running:
+    if standing.seconds_left is not None and standing.seconds_left >= 1:
         parts.append(f"about {human_seconds(standing.seconds_left)} left")
     return ", ".join(parts)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from adapterkit.comparing.suites.cell import Cell
 from adapterkit.comparing.suites.engine import Engine
 from adapterkit.comparing.suites.expanding import Axes, expand, find_axes
 from adapterkit.comparing.suites.inferring import measure_inference
@@ -97,6 +98,7 @@ class _Benching:
         self._suite = axes.file.suite
         self._search: tuple[dict[str, Any], ...] = ()
         self._notes: list[str] = []
+        self._ended: list[Outcome] = []
 
     def run(self) -> Benched:
         searching = None
@@ -112,8 +114,8 @@ class _Benching:
             self._go_on_if_whole(ended, ())
         cells = expand(self._axes, searching.chosen if searching else None)
         self._how.listener.phase("running cells", len(cells))
-        ended = self._runner(self._folder.cells).run(cells)
         order = {cell.identity: number for number, cell in enumerate(cells)}
+        ended = self._runner(self._folder.cells).run(cells, follow_up=self._record)
         outcomes = tuple(sorted(ended, key=lambda outcome: order[outcome.cell.identity]))
         self._notes += _failures(outcomes)
         self._go_on_if_whole(outcomes, outcomes)
@@ -122,13 +124,23 @@ class _Benching:
         self._go_on_if_whole((), outcomes)
         return Benched(self._folder.path, outcomes, self._search, tuple(self._notes))
 
+    def _record(self, outcome: Outcome) -> Iterable[Cell]:
+        """Keep the record up to date, so that a suite that is killed can be compared as it is."""
+        self._ended.append(outcome)
+        if not outcome.is_reused:
+            self._write(self._ended)
+        return ()
+
+    def _write(self, outcomes: Sequence[Outcome]) -> None:
+        self._folder.write(self._suite, outcomes, self._search, self._notes, self._how.command)
+
     def _runner(self, folder: Path) -> Runner:
         how = self._how
         return Runner(folder, how.engine, how.listener, self._stop, how.retry_failed)
 
     def _go_on_if_whole(self, ended: Iterable[Outcome], outcomes: Sequence[Outcome]) -> None:
         """Write the record; stop here if the user asked to, or a cell was stopped."""
-        self._folder.write(self._suite, outcomes, self._search, self._notes, self._how.command)
+        self._write(outcomes)
         if self._stop.asked or any(outcome.status == "stopped" for outcome in ended):
             raise Interrupted(self._folder.path, self._how.command)
 

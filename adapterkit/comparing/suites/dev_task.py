@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def write_dev_task(task: TaskConfig, data: str, folder: Path) -> DevTask:
     values: dict[str, Any] = task.model_dump(mode="json", exclude={"data", "expected"})
     for place in (values, values["hub"] or {}):
         if "dev" in place.get("files", {}):
-            place["files"]["test"] = place["files"]["dev"]
+            place["files"]["test"] = copy.copy(place["files"]["dev"])
     file = folder / f"{task.name}.yaml"
     write_text(file, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
     found = source.kind if source.kind in ("sample", "hub") else source.location
