@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--watch", action="store_true", help="stop softly once standard input is closed"
     )
     options = parser.parse_args(arguments)
-    # A job in the background is started with Ctrl-C ignored, which would be handed on to here.
+    # Jobs in the background and Ray workers ignore Ctrl-C, and what they start does so too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         if options.watch:

@@ -18,6 +18,7 @@ import threading
 import time
 from pathlib import Path
 
+
 def manifest(cell: dict, score: float = 0.5) -> dict:
     """A `run.json` as small as the schema allows."""
     request, inputs = cell["request"], cell["inputs"]
@@ -47,6 +48,8 @@ def manifest(cell: dict, score: float = 0.5) -> dict:
 
 def main() -> int:
     folder, threads = Path(sys.argv[1]), sys.argv[2]
+    # As in the worker itself: Ray hands on that Ctrl-C is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=_stop_when_alone, daemon=True).start()
     cell = json.loads((folder / "cell.json").read_text())
     with open(folder / "attempts", "a") as attempts:
