@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from json import loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from adapterkit.cli import options
+from adapterkit.cli import compare, options
 from adapterkit.cli import output as words
 from adapterkit.runs.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from adapterkit.comparing.suites.benching import Benched
     from adapterkit.comparing.suites.engine import Engine
+    from adapterkit.comparing.suites.suite import Suite
+    from adapterkit.comparing.tables.table import Table
 
 _ENGINES = ("local", "ray")
 
@@ -95,10 +98,13 @@ def bench(
             command=context.obj[options.COMMAND],
         )
         benched = run_suite(file, output, how)
+        tables = _tables(benched, file.suite)
     if json:
-        words.print_json(_as_dict(benched))
+        words.print_json(_as_dict(benched, tables))
     else:
-        _print(benched)
+        if tables:
+            compare.print_tables(tables)
+        typer.echo(f"\n{benched.path}")
     if benched.failed:
         command = retry_command(file.path, benched.path)
         words.warn(f"{len(benched.failed)} runs failed; to try them again: {command}")
@@ -115,7 +121,21 @@ def _engine(name: str, jobs: int | None) -> Engine:
     return LocalEngine(jobs or 1)
 
 
-def _as_dict(benched: Benched) -> dict[str, Any]:
+def _tables(benched: Benched, suite: Suite) -> list[Table]:
+    from adapterkit.comparing.records.reading import read_runs
+    from adapterkit.comparing.tables.building import build_tables
+
+    records, left_out = read_runs([benched.path])
+    if not records:
+        return []
+    # Rows of several backbones are what such a suite is for.
+    allow = ("backbone",) if len(suite.backbones) > 1 else ()
+    return build_tables(records, left_out, allow=allow, notes=benched.notes)
+
+
+def _as_dict(benched: Benched, tables: list[Table]) -> dict[str, Any]:
+    from adapterkit.comparing.tables.formats.json import render
+
     return {
         "path": benched.path,
         "cells": [
@@ -131,18 +151,5 @@ def _as_dict(benched: Benched) -> dict[str, Any]:
         ],
         "search": benched.search,
         "notes": benched.notes,
+        "tables": loads(render(tables))["tables"],
     }
-
-
-def _print(benched: Benched) -> None:
-    rows = []
-    for outcome in benched.outcomes:
-        manifest = outcome.folder.manifest()
-        scores = {} if manifest is None else manifest.metrics
-        cell = outcome.cell
-        figures = [f"{scores[split]['score']:.4f}" if scores else "" for split in ("dev", "test")]
-        rows.append((cell.task, cell.plan, str(cell.request.seed), outcome.status, *figures))
-    words.print_table(("task", "plan", "seed", "status", "dev", "test"), rows)
-    for note in benched.notes:
-        typer.echo(f"note: {note}")
-    typer.echo(f"\n{benched.path}")

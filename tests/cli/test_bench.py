@@ -1,5 +1,4 @@
 import json
-import os
 import shlex
 import signal
 import subprocess
@@ -7,6 +6,8 @@ import sys
 import time
 
 import pytest
+
+from adapterkit.comparing.suites.local_engine import LocalEngine
 
 
 @pytest.fixture
@@ -26,35 +27,42 @@ def suite(tiny_backbone, tmp_path, monkeypatch):
 
 
 def test_a_suite_is_run_once_and_its_table_printed(cli, suite, tmp_path):
-    first = cli("bench", suite("[head, lora(r=2)]"), "--no-measure", "--jobs", "2")
+    first = cli("bench", suite(), "--no-measure")
     assert first.status == 0, first.stderr
     assert "finished bc5cdr head seed 0" in first.stderr
-    assert "2 of 2 done" in first.stderr
-    again = cli("bench", suite("[head, lora(r=2)]"), "--no-measure", "--json")
+    assert "1 of 1 done" in first.stderr
+    again = cli("bench", suite(), "--no-measure", "--json")
     assert again.status == 0, again.stderr
     assert "finished" not in again.stderr
     printed = again.json
     assert printed["path"] == str(tmp_path / "runs" / "suites" / "tiny")
-    assert [(cell["plan"], cell["status"]) for cell in printed["cells"]] == [
-        ("head", "finished"),
-        ("lora(r=2)", "finished"),
-    ]
-    for cell in printed["cells"]:
-        with open(os.path.join(cell["run"], "run.json")) as file:
-            score = json.load(file)["metrics"]["test"]["score"]
-        assert f"{100 * score:.2f}" in first.stdout or f"{score:.4f}" in first.stdout
+    (cell,) = printed["cells"]
+    assert (cell["plan"], cell["status"]) == ("head", "finished")
+    (table,) = printed["tables"]
+    assert [row["runs"] for row in table["rows"]] == [[cell["run"]]]
+    compared = cli("compare", printed["path"])
+    assert compared.status == 0, compared.stderr
+    assert compared.stdout.strip() in first.stdout
+    assert "bc5cdr" in first.stdout
 
 
-def test_failing_runs_are_told_with_what_to_type_next(cli, suite):
-    outcome = cli("bench", suite("[layerwise]"), "--no-measure", "--output", "out")
+def test_failing_runs_are_told_with_what_to_type_next(cli, suite, tmp_path, monkeypatch):
+    def fails(folder, threads):
+        return ["sh", "-c", "echo 'Error: The backbone is too small.'; exit 2"]
+
+    monkeypatch.setattr("adapterkit.cli.bench._engine", lambda *_: LocalEngine(1, command=fails))
+    outcome = cli("bench", suite(), "--no-measure", "--output", "out")
     assert outcome.status == 1
-    assert "failed bc5cdr layerwise seed 0" in outcome.stderr
-    assert "no layer-wise adapters" in outcome.stderr
+    assert "failed bc5cdr head seed 0" in outcome.stderr
+    assert "The backbone is too small." in outcome.stderr
     assert "Traceback" not in outcome.stderr
     command = outcome.stderr.splitlines()[-1].partition("again: ")[2]
     again = cli(*shlex.split(command)[1:], "--no-measure", "--json")
     assert again.status == 1
-    assert again.json["cells"][0]["error"].startswith("The backbone has no layer-wise adapters")
+    assert again.json["cells"][0]["error"] == "The backbone is too small."
+    assert again.json["tables"] == []
+    error = json.loads((next((tmp_path / "out" / "cells").iterdir()) / "error.json").read_text())
+    assert error["attempts"] == 2
 
 
 def test_ctrl_c_stops_the_runs_softly(suite, tmp_path):
