@@ -31,8 +31,8 @@ INFERENCE_FILE = "inference.json"
 SCHEMA = "adapterkit.inference.v1"
 
 _WARM_UP = 20
-_TEXTS = 200
-_PIECES = 20_000
+_TEXTS = 100
+_PIECES = 10_000
 _ROUNDS = 3
 
 

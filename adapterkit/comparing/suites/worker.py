@@ -40,8 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--watch", action="store_true", help="stop softly once standard input is closed"
     )
     options = parser.parse_args(arguments)
-    # Jobs in the background and Ray workers ignore Ctrl-C, and what they start does so too.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _hear_stops()
     try:
         if options.watch:
             threading.Thread(target=_stop_when_alone, daemon=True).start()
@@ -69,6 +68,13 @@ def _run(folder: CellFolder, threads: int) -> None:
             resume_run(run.path, progress=progress, command=cell.command)
         else:
             start_run(cell.request, run.path, progress=progress, command=cell.command)
+
+
+def _hear_stops() -> None:
+    """Undo what jobs in the background and Ray workers hand on: Ctrl-C ignored or blocked."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
 
 
 def _stop_when_alone() -> None:

@@ -48,8 +48,9 @@ def manifest(cell: dict, score: float = 0.5) -> dict:
 
 def main() -> int:
     folder, threads = Path(sys.argv[1]), sys.argv[2]
-    # As in the worker itself: Ray hands on that Ctrl-C is ignored.
+    # As in the worker itself: Ray hands on that Ctrl-C is blocked.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_stop_when_alone, daemon=True).start()
     cell = json.loads((folder / "cell.json").read_text())
     with open(folder / "attempts", "a") as attempts:

@@ -1,6 +1,7 @@
 """Whole suites, trained for a moment on a tiny backbone."""
 
 import json
+import sys
 
 import pytest
 
@@ -156,3 +157,24 @@ def test_a_worker_waits_for_one_whose_suite_was_killed(tmp_path, monkeypatch, ca
     with hold(tmp_path / "cell"):
         assert work([str(tmp_path / "cell")]) == 2
     assert "in use" in capsys.readouterr().err
+
+
+def test_a_worker_can_be_stopped_where_ctrl_c_is_blocked_and_ignored(suite, tmp_path):
+    """As a job in the background has it, and a Ray worker."""
+    from adapterkit.comparing.suites.worker import worker_command
+
+    code = (
+        "import os, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})\n"
+        "os.execv(sys.argv[1], sys.argv[1:])\n"
+    )
+
+    def blocked(folder, threads):
+        # It has no standard input left when it starts, as after its suite was killed.
+        inner = [sys.executable, "-c", code, *worker_command(folder, threads)]
+        return ["sh", "-c", 'exec "$@" < /dev/null', "sh", *inner]
+
+    with pytest.raises(Interrupted):
+        benched(suite("[lora]", "options: {epochs: 5000}\n"), tmp_path / "out", blocked)
+    assert [cell["status"] for cell in listed(tmp_path / "out")["cells"]] == ["stopped"]
