@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import nn
@@ -122,16 +122,24 @@ class SidePath(nn.Module):
         nn.init.zeros_(self.up.weight)
         nn.init.zeros_(self.up.bias)
 
-    def forward(self, states: Sequence[torch.Tensor], bias: torch.Tensor | None) -> torch.Tensor:
+    def forward(
+        self,
+        states: Sequence[torch.Tensor],
+        bias: torch.Tensor | None,
+        skipped: Collection[int] = (),
+    ) -> torch.Tensor:
         """The backbone's last state with what the path adds to it, (batch, tokens, hidden).
 
         Args:
             states: The backbone's states that `reads` names, each (batch, tokens, hidden).
             bias: Added to attention scores, as in the backbone.
+            skipped: Chosen steps that the path passes by, as if they were none.
         """
         read = dict(zip(self.reads, states, strict=True))
         side = self.start(read[self.steps[0]])
         for step in self.steps:
+            if step in skipped:
+                continue
             side = self.block(self.rungs[str(step)](read[step + 1], side), bias)
         last: torch.Tensor = states[-1] + self.up(self.norm(side))
         return last

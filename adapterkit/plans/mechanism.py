@@ -47,6 +47,8 @@ class Mechanism(ABC):
     name: ClassVar[str]
     summary: ClassVar[str]
     """What learns at the step, in words."""
+    removed: ClassVar[str] = ""
+    """What becomes of the step without what learned there, in words; empty if nothing did."""
     kind: ClassVar[str]
     """What mechanisms that want like learning rates have in common."""
     learns: ClassVar[bool] = True

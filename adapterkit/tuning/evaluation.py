@@ -111,7 +111,11 @@ def predict_split(
     model: RecursiveAdapterModel, split: EvaluationSplit, progress: Progress | None = None
 ) -> list[tuple[str, ...]]:
     """What the model predicts: a tag a word, or the classes of each text."""
-    logits = predict_logits(model, split, progress)
+    return decode_logits(split, predict_logits(model, split, progress))
+
+
+def decode_logits(split: EvaluationSplit, logits: Sequence[np.ndarray]) -> list[tuple[str, ...]]:
+    """What logits, as `predict_logits` returns them, say: a tag a word, or classes a text."""
     if split.task.kind == "ner":
         return decode_ner(split.encoded, all_of(NerExample, split.examples), logits, split.task)
     return decode_classes(np.stack(logits), split.task)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,40 @@ from adapterkit.runs.progress import Progress, Silence
 from adapterkit.tasks.config import TaskConfig
 from adapterkit.tasks.registry import load_task
 from adapterkit.tasks.sources import SPLITS, TaskData, load_data
-from adapterkit.tuning.evaluation import evaluation_split, predict_split, score_split
+from adapterkit.tuning.evaluation import (
+    EvaluationSplit,
+    evaluation_split,
+    predict_split,
+    score_split,
+)
 from adapterkit.tuning.prefix import with_found_states
 from adapterkit.tuning.reloading import LoadedRun, load_run
+
+
+@dataclass(frozen=True)
+class ScoredData:
+    """A split as a run reads and scores it.
+
+    Attributes:
+        split: The encoded split.
+        found: The data it was made of.
+        same_as_run: Whether they are the run's own.
+    """
+
+    split: EvaluationSplit
+    found: TaskData
+    same_as_run: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """Where the data came from, as plain JSON values."""
+        (sha256,) = self.found.sha256.values()
+        return {
+            "source": self.found.source.kind,
+            "location": self.found.source.location,
+            "sha256": sha256,
+            "examples": len(self.split.examples),
+            "same_as_run": self.same_as_run,
+        }
 
 
 def evaluate_run(
@@ -39,13 +71,43 @@ def evaluate_run(
         UserError: If the run, its backbone or the data are missing, damaged or do not fit.
     """
     progress = progress or Silence()
-    if split not in SPLITS:
-        raise UserError("there is no such split", where="--split", found=split, allowed=SPLITS)
+    _check_split(split)
     progress.begin("loading the run")
     loaded = load_run(run)
     config = loaded.task if task is None else _other_task(loaded, task)
-    source = _source(loaded, config, data)
-    found = load_data(config, source, (split,))
+    data_read = read_split(loaded, split, data, config)
+    scored = with_found_states(loaded.applied, data_read.split)
+    progress.begin(f"scoring {split}", len(scored.encoded.windows))
+    metrics = score_split(scored, predict_split(loaded.applied.model, scored, progress))
+    return {
+        "task": config.name,
+        "run": str(run),
+        "split": split,
+        "protocol": loaded.manifest.protocol,
+        "data": data_read.as_dict(),
+        "metrics": metrics,
+        "notes": list(data_read.found.notes),
+    }
+
+
+def read_split(
+    loaded: LoadedRun, split: str, data: str | Path = "auto", task: TaskConfig | None = None
+) -> ScoredData:
+    """Read and encode a split as a run does.
+
+    Args:
+        loaded: The run.
+        split: ``train``, ``dev`` or ``test``.
+        data: As for `evaluate_run`.
+        task: The task, by default the run's; another one must have the same labels.
+
+    Raises:
+        UserError: There is no such split, or its data are missing or damaged, or are to be the
+            run's own and have changed.
+    """
+    _check_split(split)
+    config = task or loaded.task
+    found = load_data(config, _source(loaded, config, data), (split,))
     record = loaded.manifest.data.splits.get(split)
     same = record is not None and record.sha256 == found.sha256[split]
     if not same and str(data) == "auto" and config is loaded.task:
@@ -57,24 +119,12 @@ def evaluate_run(
         loaded.max_length,
         "nlpie" if loaded.manifest.protocol == "nlpie" else "word",
     )
-    scored = with_found_states(loaded.applied, scored)
-    progress.begin(f"scoring {split}", len(scored.encoded.windows))
-    metrics = score_split(scored, predict_split(loaded.applied.model, scored, progress))
-    return {
-        "task": config.name,
-        "run": str(run),
-        "split": split,
-        "protocol": loaded.manifest.protocol,
-        "data": {
-            "source": found.source.kind,
-            "location": found.source.location,
-            "sha256": found.sha256[split],
-            "examples": len(scored.examples),
-            "same_as_run": same,
-        },
-        "metrics": metrics,
-        "notes": list(found.notes),
-    }
+    return ScoredData(scored, found, same)
+
+
+def _check_split(split: str) -> None:
+    if split not in SPLITS:
+        raise UserError("there is no such split", where="--split", found=split, allowed=SPLITS)
 
 
 def _other_task(loaded: LoadedRun, name: str) -> TaskConfig:

@@ -20,6 +20,7 @@ class AdapterMechanism(Mechanism):
 
     name = "adapter"
     summary = "a task adapter"
+    removed = "without its task adapter"
     kind = "adapter"
     takes_config = True
 

@@ -24,6 +24,7 @@ class FullMechanism(Mechanism):
 
     name = "full"
     summary = "the block's weights; what these steps share stays shared"
+    removed = "the pretrained block again"
     kind = "full"
 
     def own_blocks(self, steps: Sequence[int], total: int) -> list[list[int]]:

@@ -19,6 +19,7 @@ class LayerwiseMechanism(Mechanism):
 
     name = "layerwise"
     summary = "the pretrained layer-wise adapters"
+    removed = "the pretrained layer-wise adapters again"
     kind = "layerwise"
     needs_layerwise = True
 

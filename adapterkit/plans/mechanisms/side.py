@@ -27,6 +27,7 @@ class SideMechanism(Mechanism):
 
     name = "side"
     summary = "a rung of the side path"
+    removed = "without its rung"
     kind = "side"
     beside = True
     options = (

@@ -19,6 +19,7 @@ class UntiedMechanism(Mechanism):
 
     name = "untied"
     summary = "the block's weights, a copy of its own"
+    removed = "the pretrained block again"
     kind = "full"
 
     def own_blocks(self, steps: Sequence[int], total: int) -> list[list[int]]:
