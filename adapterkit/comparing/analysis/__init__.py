@@ -1,0 +1,1 @@
+"""What runs get wrong: kinds of error, mentions never seen, confusions, documents."""
