@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from adapterkit.backbones.loading import load_backbone
+    from adapterkit.comparing.ablating.ablate import ablate
     from adapterkit.plans.step_plan import StepPlan
     from adapterkit.serving.predictor import Predictor, load_adapter
     from adapterkit.serving.together import Predictors, load_adapters
@@ -18,6 +19,7 @@ __all__ = [
     "Run",
     "StepPlan",
     "__version__",
+    "ablate",
     "load_adapter",
     "load_adapters",
     "load_backbone",
@@ -30,6 +32,7 @@ _HOMES = {
     "Predictors": "adapterkit.serving.together",
     "Run": "adapterkit.tuning.run",
     "StepPlan": "adapterkit.plans.step_plan",
+    "ablate": "adapterkit.comparing.ablating.ablate",
     "load_adapter": "adapterkit.serving.predictor",
     "load_adapters": "adapterkit.serving.together",
     "load_backbone": "adapterkit.backbones.loading",

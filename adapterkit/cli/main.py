@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from adapterkit.cli import (
+    ablate,
     backbones,
     bench,
     compare,
@@ -43,6 +44,7 @@ _ORDER = (
     "predict",
     "bench",
     "compare",
+    "ablate",
     "plan",
     "tasks",
     "backbones",
@@ -82,6 +84,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("bench")(bench.bench)
 app.command("compare")(compare.compare)
+app.command("ablate")(ablate.ablate)
 app.add_typer(plan.app, name="plan")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(backbones.app, name="backbones")

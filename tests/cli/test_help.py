@@ -23,6 +23,7 @@ VERBS = (
     "predict",
     "bench",
     "compare",
+    "ablate",
     "plan",
     "plan show",
     "plan check",

@@ -86,7 +86,7 @@ def test_what_is_saved_is_read_again(finished: Run, tmp_path: Path) -> None:
 
 
 def test_nothing_learned_at_any_step(run_tiny: RunTiny, tmp_path: Path) -> None:
-    run = run_tiny(plan="frozen", epochs=1, output=tmp_path / "run")
+    run = run_tiny(plan="head", epochs=1, output=tmp_path / "run")
     with pytest.raises(UserError, match="only the head"):
         ablate(run.path)
 
