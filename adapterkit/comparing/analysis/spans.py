@@ -55,9 +55,10 @@ def match_mentions(gold: Collection[Mention], predicted: Collection[Mention]) ->
     Returns:
         The matches in the order of the sentence. Every mention is in exactly one of them.
     """
-    left, right = set(gold), set(predicted)
-    matches: list[Match] = []
-    for kind, fits in _STAGES:
+    equal = set(gold) & set(predicted)
+    left, right = set(gold) - equal, set(predicted) - equal
+    matches = [Match("correct", mention, mention) for mention in equal]
+    for kind, fits in _STAGES if left and right else ():
         for one, other in _best_pairs(left, right, fits):
             if one in left and other in right:
                 left.remove(one)
@@ -107,7 +108,6 @@ def _overlapping(one: Mention, other: Mention) -> bool:
 
 
 _STAGES: tuple[tuple[ErrorKind, Callable[[Mention, Mention], bool]], ...] = (
-    ("correct", lambda one, other: one == other),
     ("type", _same_words),
     ("boundary", _same_type_overlapping),
     ("boundary and type", _overlapping),

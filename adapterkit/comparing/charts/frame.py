@@ -9,7 +9,7 @@ from adapterkit.comparing.charts.figures import short
 from adapterkit.comparing.charts.scales import Scale
 from adapterkit.comparing.charts.svg import element, text
 
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 16.0, 14.0, 44.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 68.0, 16.0, 14.0, 44.0
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Frame:
         )
         middle = (_LEFT + right) / 2
         parts.append(text(middle, self.height - 8, x_name, text_anchor="middle"))
-        turn = f"translate(14 {(_TOP + bottom) / 2:.2f}) rotate(-90)"
+        turn = f"translate(12 {(_TOP + bottom) / 2:.2f}) rotate(-90)"
         parts.append(element("g", text(0, 0, y_name, text_anchor="middle"), transform=turn))
         return "".join(parts)
 

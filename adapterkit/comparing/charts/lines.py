@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from adapterkit.comparing.charts.figures import percent, short
 from adapterkit.comparing.charts.frame import Frame
@@ -11,7 +12,7 @@ from adapterkit.comparing.charts.palette import Look, marker
 from adapterkit.comparing.charts.scales import Scale, scale_of
 from adapterkit.comparing.charts.svg import clean, drawing, element, text
 
-_WIDTH, _HEIGHT = 640.0, 340.0
+_WIDTH, _HEIGHT, _LETTER = 640.0, 340.0, 11.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def line_chart(
         title,
         f"{y_name} by {x_name}. {said}.",
         frame.axes(x_name, y_name, x_says, percent),
-        *(_line(frame, line, low) for line in lines if line.places),
+        *_lines(frame, [line for line in lines if line.places], low),
     )
 
 
@@ -69,10 +70,19 @@ def _whole(values: Sequence[float]) -> Scale:
     return Scale(low - 0.03 * ((high - low) or 1.0), high + 0.05 * ((high - low) or 1.0))
 
 
-def _line(frame: Frame, line: Line, low: float | None) -> str:
-    places = [frame.at(x, y if low is None else max(y, low)) for x, y in line.places]
+def _lines(frame: Frame, lines: Sequence[Line], low: float | None) -> list[str]:
+    placed = [
+        [frame.at(x, y if low is None else max(y, low)) for x, y in line.places] for line in lines
+    ]
+    heights = apart([places[-1][1] for places in placed], _LETTER)
+    return [
+        _line(line, places, height)
+        for line, places, height in zip(lines, placed, heights, strict=True)
+    ]
+
+
+def _line(line: Line, places: Sequence[tuple[float, float]], letter: float) -> str:
     path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
-    end_x, end_y = places[-1]
     return element(
         "g",
         element("title", clean(f"{line.look.key} {line.name}")),
@@ -85,5 +95,25 @@ def _line(frame: Frame, line: Line, low: float | None) -> str:
             stroke_dasharray=line.look.dash,
         ),
         *(marker(line.look, x, y, 3.2) for x, y in places),
-        text(end_x + 7, end_y + 4, line.look.key, font_weight="bold", font_size=11),
+        text(places[-1][0] + 8, letter + 4, line.look.key, font_weight="bold", font_size=11),
+        data_series=line.look.key,
     )
+
+
+def apart(heights: Sequence[float], least: float) -> list[float]:
+    """Move heights apart until no two are closer than `least`; their order is kept."""
+    order = sorted(range(len(heights)), key=heights.__getitem__)
+    moved = list(heights)
+    for _ in range(100):
+        close = [
+            (above, below)
+            for above, below in pairwise(order)
+            if moved[below] - moved[above] < least - 1e-6
+        ]
+        if not close:
+            break
+        for above, below in close:
+            push = (least - (moved[below] - moved[above])) / 2
+            moved[above] -= push
+            moved[below] += push
+    return moved

@@ -9,7 +9,7 @@ from adapterkit.comparing.charts.figures import percent, short
 from adapterkit.comparing.charts.frame import Frame
 from adapterkit.comparing.charts.palette import Look, marker
 from adapterkit.comparing.charts.scales import scale_of
-from adapterkit.comparing.charts.svg import drawing, element, text
+from adapterkit.comparing.charts.svg import clean, drawing, element, text
 
 _WIDTH, _HEIGHT = 460.0, 320.0
 
@@ -120,4 +120,4 @@ def _point(frame: Frame, point: Point, x_says: Callable[[float], str]) -> str:
             text_anchor="end" if before else "start",
         )
     )
-    return element("g", element("title", said.replace("&", "&amp;").replace("<", "&lt;")), *parts)
+    return element("g", element("title", clean(said)), *parts, data_series=point.look.key)

@@ -71,7 +71,9 @@ def _log_ticks(scale: Scale) -> list[float]:
     for multiples in ((1, 2, 3, 5), (1, 2, 5), (1, 3), (1,)):
         ticks = [m * 10.0**power for power in range(first, last + 1) for m in multiples]
         inside = [tick for tick in ticks if scale.low <= tick <= scale.high]
-        if len(inside) <= _MOST_TICKS:
+        if 2 < len(inside) <= _MOST_TICKS:
             return inside
+        if len(inside) <= 2:
+            return _linear_ticks(scale)
     every = math.ceil(len(inside) / _MOST_TICKS)
     return inside[::every]

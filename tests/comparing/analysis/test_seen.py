@@ -1,83 +1,15 @@
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from adapterkit.comparing.analysis.analysis import analyse, type_scores
 from adapterkit.comparing.analysis.seen import Recall, seen_recall, training_mentions
-from adapterkit.comparing.records.record import RunRecord
 from adapterkit.runs.errors import UserError
-from adapterkit.runs.hashing import sha256_file
-from adapterkit.runs.manifest import RunManifest
 from adapterkit.tasks.registry import load_task
-
-TRAIN = (
-    "Lithium\tB-Chemical\ncaused\tO\nrenal\tB-Disease\nfailure\tI-Disease\n\nTremor\tB-Disease\n"
-)
-
-
-def record(folder: Path, predictions: list[dict[str, Any]], **changes: Any) -> RunRecord:
-    """A run on a made-up corpus, written as `tune` writes one."""
-    data = folder / "data"
-    data.mkdir(parents=True)
-    (data / "train.tsv").write_text(TRAIN, encoding="utf-8")
-    (folder / "predictions").mkdir()
-    lines = "".join(json.dumps(each) + "\n" for each in predictions)
-    (folder / "predictions" / "test.jsonl").write_text(lines, encoding="utf-8")
-    measures = {"score": 0.5, "per_type": {"Chemical": {"f1": 0.25}, "Disease": {"f1": 0.75}}}
-    values = {
-        "status": "finished",
-        "created": "2026-01-01",
-        "command": "adapterkit tune",
-        "task": "bc5cdr",
-        "task_config": load_task("bc5cdr").model_dump(mode="json"),
-        "labels": load_task("bc5cdr").output_names,
-        "plan": "0-2:frozen",
-        "seed": 0,
-        "sample": False,
-        "data": {
-            "source": "dir",
-            "location": str(data),
-            "splits": {"train": {"sha256": sha256_file(data / "train.tsv"), "examples": 2}},
-        },
-        "backbone": {"id": "bundled", "fingerprint": "sha256:0"},
-        "ledger": dict.fromkeys(
-            ("backbone", "layerwise", "task", "head", "trainable", "shipped_bytes"), 1
-        ),
-        "hyperparameters": {"limit_train": None},
-        "metrics": {"dev": measures, "test": measures},
-        "timings": {"train_seconds": 1, "evaluate_seconds": 1, "cache_seconds": 0},
-        "memory": {"peak_bytes": 1},
-        "versions": {},
-        "hardware": {},
-    }
-    return RunRecord(folder, RunManifest.model_validate({**values, **changes}))
-
-
-def line(words: str, gold: list[Any], predicted: list[Any], document: str = "1") -> dict[str, Any]:
-    return {
-        "id": words,
-        "document": document,
-        "words": words.split(),
-        "gold": gold,
-        "predicted": predicted,
-    }
-
-
-PREDICTED = [
-    line(
-        "lithium and Renal failure",
-        [[0, 1, "Chemical"], [2, 4, "Disease"]],
-        [[0, 1, "Chemical"], [3, 4, "Disease"]],
-    ),
-    line("aspirin for nausea", [[0, 1, "Chemical"], [2, 3, "Disease"]], [[0, 1, "Chemical"]]),
-    # Training showed the words, but with another type.
-    line("tremor", [[0, 1, "Chemical"]], [[0, 1, "Disease"]], "2"),
-]
+from tests.comparing.making import PREDICTED, record
 
 
 def test_recall_on_mentions_seen_and_unseen(tmp_path: Path) -> None:

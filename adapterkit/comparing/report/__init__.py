@@ -1,0 +1,1 @@
+"""The report: tables, charts and errors on one HTML page that needs nothing from outside."""
