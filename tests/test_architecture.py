@@ -24,6 +24,9 @@ HEAVY += ("transformers",)
 LIGHT = (
     "adapterkit",
     "adapterkit.cli.main",
+    "adapterkit.comparing.ablating.ablation",
+    "adapterkit.comparing.analysis.analysis",
+    "adapterkit.comparing.report.page",
     "adapterkit.plans.step_plan",
     "adapterkit.tasks.config",
     "adapterkit.tasks.registry",

@@ -61,16 +61,22 @@ def ablate(
 
 def _write(found: Ablation, folder: Path) -> list[Path]:
     from adapterkit.comparing.ablating.ablation import ABLATION_FILE, save_ablation
-    from adapterkit.comparing.ablating.drawing import steps_chart, swap_chart
+    from adapterkit.comparing.ablating.drawing import (
+        steps_chart,
+        steps_heading,
+        swap_chart,
+        swap_heading,
+    )
     from adapterkit.comparing.charts.svg import as_file
     from adapterkit.runs.atomic import write_text
 
-    charts = {"ablation.svg": steps_chart(found)}
+    charts = {"ablation.svg": as_file(steps_chart(found), steps_heading(found))}
     if found.swap is not None:
-        charts["ablation-swap.svg"] = swap_chart(found, found.swap)
+        drawn = swap_chart(found, found.swap)
+        charts["ablation-swap.svg"] = as_file(drawn, swap_heading(found))
     save_ablation(found, folder / ABLATION_FILE)
     for name, drawn in charts.items():
-        write_text(folder / name, as_file(drawn))
+        write_text(folder / name, drawn)
     return [folder / name for name in (ABLATION_FILE, *charts)]
 
 

@@ -9,6 +9,17 @@ from adapterkit.comparing.charts.lines import Line, line_chart
 from adapterkit.comparing.charts.palette import look
 
 
+def steps_heading(ablation: Ablation) -> str:
+    """What `steps_chart` shows, in a line."""
+    whole = f"{percent(ablation.whole.score)} with all"
+    return f"{ablation.task}, {ablation.split}: {ablation.metric} lost without a step ({whole})"
+
+
+def swap_heading(ablation: Ablation) -> str:
+    """What `swap_chart` shows, in a line."""
+    return f"{ablation.task}, {ablation.split}: two runs swapped at step k"
+
+
 def steps_chart(ablation: Ablation) -> str:
     """How much of the score is lost without what learned at each step."""
     whole = ablation.whole.score
@@ -21,7 +32,7 @@ def steps_chart(ablation: Ablation) -> str:
         bars.append(Bar(f"step {each.step}: {_shortened(each.mechanism)}", lost, said))
     return bar_chart(
         bars,
-        f"Score lost without each step ({ablation.task}, {ablation.split})",
+        steps_heading(ablation),
         f"With all steps {ablation.metric} is {percent(whole)}. "
         + " ".join(f"{bar.name}: {bar.said}." for bar in bars),
         left=230.0,
@@ -33,9 +44,9 @@ def swap_chart(ablation: Ablation, swap: Swap) -> str:
     places = tuple((float(k), result.score) for k, result in enumerate(swap.results))
     return line_chart(
         [Line(f"{ablation.run.plan} below, {swap.other.plan} above", look(0), places)],
-        f"Steps of two runs swapped ({ablation.task}, {ablation.split})",
-        "k: steps below k of the run, the others of the other run",
-        ablation.metric,
+        swap_heading(ablation),
+        "k (steps below k of the ablated run, from k on of the other)",
+        f"{ablation.metric} [%]",
         lambda k: f"{k:.0f}" if k == round(k) else "",
     )
 

@@ -10,7 +10,7 @@ from adapterkit.comparing.charts.palette import COLOURS, hatch
 from adapterkit.comparing.charts.scales import scale_of
 from adapterkit.comparing.charts.svg import clean, drawing, element, text
 
-_WIDTH, _RIGHT, _ROW, _BAR = 640.0, 76.0, 26.0, 16.0
+_WIDTH, _RIGHT, _ROW, _BAR = 640.0, 120.0, 26.0, 16.0
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ import re
 from xml.sax.saxutils import escape, quoteattr
 
 _STYLE = "color:#1b1b1b;background:#ffffff;font-family:system-ui,sans-serif"
+_HEADING = 36
+_SIZE = re.compile(r' (?:width|height)="([0-9.]+)"')
 # Characters that XML forbids.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
@@ -61,9 +63,13 @@ def drawing(width: float, height: float, title: str, description: str, *content:
     )
 
 
-def as_file(drawn: str) -> str:
-    """A drawing as a file of its own, dark on white."""
-    return drawn.replace("<svg ", f'<svg style="{_STYLE}" ', 1) + "\n"
+def as_file(drawn: str, heading: str) -> str:
+    """A drawing as a file of its own, dark on white, with a heading above it."""
+    width, height = (float(size) for size in _SIZE.findall(drawn)[:2])
+    top = text(12, 24, heading, font_size=14, font_weight="bold")
+    inside = drawn.replace("<svg ", f'<svg y="{_HEADING}" ', 1)
+    outside = {"width": width, "height": height + _HEADING, "style": _STYLE}
+    return element("svg", top, inside, xmlns="http://www.w3.org/2000/svg", **outside) + "\n"
 
 
 def _text(value: object) -> str:

@@ -22,7 +22,11 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def parsed(drawn: str) -> ElementTree.Element:
-    return ElementTree.fromstring(as_file(drawn))
+    whole = ElementTree.fromstring(as_file(drawn, ODD))
+    inside = whole.find(f"{SVG}svg")
+    assert inside is not None
+    assert float(whole.get("height", 0)) > float(inside.get("height", 0)) > 0
+    return inside
 
 
 def test_every_chart_is_well_formed_whatever_it_is_called() -> None:
