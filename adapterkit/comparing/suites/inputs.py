@@ -19,8 +19,20 @@ _PACKAGE = Path(__file__).resolve().parents[2]
 _ROOMS = ("runs", "tasks", "backbones", "plans", "tuning")
 """Where the code lies that a run goes through."""
 _LIBRARIES = ("adapterkit", "adapters", "torch", "transformers", "tokenizers")
-_DESCRIPTIONS = ("title", "source", "licence", "citation", "expected", "notes", "data")
-"""Keys of a task's configuration that describe it and change no run; where its data are, is one."""
+_DESCRIPTIONS = frozenset(
+    [
+        "title",
+        "source",
+        "licence",
+        "citation",
+        "expected",
+        "notes",
+        "shared_documents",
+        "corpus",
+        "data",
+    ]
+)
+"""Keys of a task's configuration that describe it or say where its data are: they change no run."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import pytest
 
 from adapterkit.comparing.suites.reading import read_suite
 from adapterkit.runs.errors import UserError
-from adapterkit.tasks.registry import config_folder
+from adapterkit.tasks.registry import config_folder, task_names
 
 SUITES = sorted((config_folder().parent / "benchmarks" / "suites").rglob("*.yaml"))
 SHORT = "name: mine\ntasks: [bc5cdr]\nplans: [head]\nseeds: 1\n"
@@ -135,3 +135,4 @@ def test_shipped_suites_can_be_run():
     assert paper.search is not None
     assert paper.search.options_searched == {"learning_rate"}
     assert paper.tasks[:3] == ("bc5cdr", "ncbi_disease", "hoc")
+    assert sorted(paper.tasks) == task_names()
