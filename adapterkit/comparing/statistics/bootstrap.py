@@ -109,12 +109,12 @@ class _Pair:
 
     def difference(self, sums: Array) -> Array:
         """Differences (draws,) from sums (draws, columns of all runs)."""
-        return score_of(self.metric, self._by_run(sums)) @ self.weights
+        return np.asarray(score_of(self.metric, self._by_run(sums)) @ self.weights)
 
     def gradient(self, sums: Array) -> Array:
         """Derivatives of `difference` by each sum."""
         each = gradient_of(self.metric, self._by_run(sums)) * self.weights[:, None]
-        return each.reshape(sums.shape)
+        return np.asarray(each).reshape(sums.shape)
 
     def _by_run(self, sums: Array) -> Array:
         return sums.reshape(len(sums), self.runs, -1)

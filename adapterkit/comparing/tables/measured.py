@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Sequence
-from dataclasses import fields
 
 from adapterkit.comparing.records.record import RunRecord
 from adapterkit.comparing.tables.row import Inference
@@ -35,12 +34,10 @@ def mean_inference(runs: Sequence[RunRecord]) -> Inference | None:
         return None
     first = known[0]
     alike = [k for k in known if (k.batch_tokens, k.threads) == (first.batch_tokens, first.threads)]
-    timed = ("p50_ms", "p95_ms", "tokens_per_second")
     return Inference(
-        **{
-            field.name: statistics.fmean(getattr(k, field.name) for k in alike)
-            if field.name in timed
-            else getattr(first, field.name)
-            for field in fields(Inference)
-        }
+        p50_ms=statistics.fmean(k.p50_ms for k in alike),
+        p95_ms=statistics.fmean(k.p95_ms for k in alike),
+        tokens_per_second=statistics.fmean(k.tokens_per_second for k in alike),
+        batch_tokens=first.batch_tokens,
+        threads=first.threads,
     )

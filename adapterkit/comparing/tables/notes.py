@@ -56,9 +56,9 @@ def _on_differences(table: Table, documents: int, draws: int) -> Iterator[str]:
     if compared:
         yield (
             f"Difference: to {_name(table, table.reference)}, with its 95 % interval, by a paired "
-            f"bootstrap over {documents:,} documents ({draws:,} draws, studentised); p after Holm's"
-            f" correction for {_count(len(compared), 'row')}. It is about these runs on other "
-            "documents, not about other seeds."
+            f"bootstrap over {documents:,} documents ({draws:,} draws, studentised); p after "
+            f"Holm's correction for {_count(len(compared), 'row')}. It is about these runs on "
+            "other documents, not about other seeds."
         )
     if any(row.aso_epsilon is not None for row in compared):
         yield (
@@ -132,8 +132,8 @@ def _on_runs(manifests: list[RunManifest]) -> Iterator[str]:
 
 def _machine(manifest: RunManifest) -> str:
     hardware = manifest.hardware
-    processor = hardware.get("cpu", "an unknown processor")
-    cpu = f"{_count(int(hardware.get('cores', 1)), 'core')} of {processor}"
+    cores = _count(int(hardware.get("cores", 1)), "core")
+    cpu = f"{cores} of {hardware.get('cpu', 'an unknown processor')}"
     threads = f", {_count(hardware['threads'], 'thread')}" if "threads" in hardware else ""
     return f"{hardware['gpu']}, {cpu}" if "gpu" in hardware else cpu + threads
 

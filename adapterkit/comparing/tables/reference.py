@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 
 from adapterkit.comparing.records.record import RunRecord
@@ -39,4 +40,4 @@ def _has(record: RunRecord, plan: str) -> bool:
 
 
 def _dev_score(group: Group) -> float:
-    return sum(run.manifest.metrics["dev"]["score"] for run in group.runs) / len(group.runs)
+    return statistics.fmean(float(run.manifest.metrics["dev"]["score"]) for run in group.runs)
