@@ -8,12 +8,15 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
 from adapterkit.cli import options, output
 from adapterkit.runs.errors import UserError
+
+if TYPE_CHECKING:
+    from adapterkit.tasks.config import TaskConfig
 
 _COMFORTABLE_BYTES = 1_000_000_000
 
@@ -97,24 +100,25 @@ def _backbone() -> Iterator[Finding]:
 
 
 def _task_data() -> Iterator[Finding]:
+    from adapterkit.tasks.locating import has_sample
     from adapterkit.tasks.registry import load_task, task_names
     from adapterkit.tasks.sources import load_data
 
     given = os.environ.get("ADAPTERKIT_DATA")
     yield Finding("ADAPTERKIT_DATA", "ok" if given else "note", given or "not set")
-    for name in task_names():
-        try:
-            sample = load_data(load_task(name), "sample")
-        except UserError as error:
-            yield Finding(f"sample of {name}", "note", error.problem)
-            continue
-        counts = ", ".join(f"{split} {len(rows)}" for split, rows in sample.splits.items())
-        yield Finding(f"sample of {name}", "ok", counts)
-        yield _corpus(name, given)
+    # Views of a corpus have its files and its sample.
+    for task in (task for name in task_names() if not (task := load_task(name)).corpus):
+        if has_sample(task):
+            sample = load_data(task, "sample")
+            counts = ", ".join(f"{split} {len(rows)}" for split, rows in sample.splits.items())
+            yield Finding(f"sample of {task.name}", "ok", counts)
+        yield _corpus(task, given)
 
 
-def _corpus(name: str, root: str | None) -> Finding:
-    from adapterkit.tasks.sources import cache_folder
+def _corpus(task: TaskConfig, root: str | None) -> Finding:
+    from adapterkit.tasks.locating import cache_folder, has_sample
+
+    name = task.name
 
     places = [Path(root, name)] if root else []
     places.append(cache_folder() / name)
@@ -122,14 +126,16 @@ def _corpus(name: str, root: str | None) -> Finding:
     if found:
         return Finding(f"corpus {name}", "ok", str(found))
     looked = " or ".join(map(str, places))
-    return Finding(f"corpus {name}", "note", f"not in {looked}; the hub or the sample will be used")
+    others = " or ".join(["the hub"] * bool(task.hub) + ["the sample"] * has_sample(task))
+    outcome = f"{others} will be used" if others else "give its folder with --data"
+    return Finding(f"corpus {name}", "note", f"not in {looked}; {outcome}")
 
 
 def _places() -> Iterator[Finding]:
     from huggingface_hub.constants import HF_HUB_CACHE, HF_HUB_OFFLINE
 
     from adapterkit.runs.atomic import ensure_writable
-    from adapterkit.tasks.sources import cache_folder
+    from adapterkit.tasks.locating import cache_folder
 
     places = {
         "working folder": Path.cwd(),

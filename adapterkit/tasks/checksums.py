@@ -5,20 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from adapterkit.runs.errors import UserError
 from adapterkit.runs.hashing import sha256_file
-from adapterkit.tasks import hub
 from adapterkit.tasks.config import TaskConfig
-from adapterkit.tasks.sources import (
-    SPLITS,
-    DataSource,
-    _check_files,
-    _folder,
-    _known_splits,
-    _locate,
-    _sample,
-    has_sample,
-)
+from adapterkit.tasks.locating import SPLITS, DataSource, locate
 
 
 def data_checksums(
@@ -34,17 +23,5 @@ def data_checksums(
     Raises:
         UserError: The data are missing; the message says what to do.
     """
-    wanted = _known_splits(splits)
-    source = _locate(task, data, wanted)
-    if source.kind == "hub":
-        try:
-            paths = hub.fetch(task, wanted)
-        except UserError:
-            if data != "auto" or not has_sample(task):
-                raise
-            source = _sample(task)
-        else:
-            return source, {split: sha256_file(path) for split, path in paths.items()}
-    folder = _folder(source, task)
-    _check_files(folder, task, wanted)
-    return source, {split: sha256_file(folder / task.files[split].data) for split in wanted}
+    located = locate(task, data, splits)
+    return located.source, {split: sha256_file(path) for split, path in located.files.items()}

@@ -9,8 +9,9 @@ from typing import Any
 from adapterkit.runs.errors import UserError
 from adapterkit.runs.progress import Progress, Silence
 from adapterkit.tasks.config import TaskConfig
+from adapterkit.tasks.locating import SPLITS
 from adapterkit.tasks.registry import load_task
-from adapterkit.tasks.sources import SPLITS, TaskData, load_data
+from adapterkit.tasks.sources import TaskData, load_data
 from adapterkit.tuning.evaluation import (
     EvaluationSplit,
     evaluation_split,

@@ -8,8 +8,9 @@ import pytest
 from adapterkit.tasks.check import check_task
 from adapterkit.tasks.config import Expected, TaskConfig
 from adapterkit.tasks.examples import NerExample, TextExample
+from adapterkit.tasks.locating import DataSource
 from adapterkit.tasks.registry import load_task, task_names
-from adapterkit.tasks.sources import DataSource, TaskData, load_data
+from adapterkit.tasks.sources import TaskData, load_data
 
 LONG = ("naloxone", "reverses", "the", "hypotension")
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from adapterkit.tasks.examples import NerExample, TextExample
+from adapterkit.tasks.locating import has_sample
 from adapterkit.tasks.registry import load_task, task_names
 from adapterkit.tasks.schemes import spans_from_tags
-from adapterkit.tasks.sources import has_sample, load_data
+from adapterkit.tasks.sources import load_data
 
 RUN = 8
 WORD = re.compile(r"[^\W_]+")
