@@ -45,6 +45,7 @@ addEventListener("load", () => {
       sorted: table.querySelectorAll("[aria-sort]").length,
     };
   };
+  const shut = () => document.querySelectorAll("details:not(.document):not([open])").length;
   const input = document.querySelector("input[type=search]");
   const type = (words) => {
     input.value = words;
@@ -68,7 +69,7 @@ addEventListener("load", () => {
     both: type("adapter seq"),
     none: type("nonesuch"),
     cleared: type(""),
-    details: document.querySelectorAll("details:not([open])").length,
+    details: shut(),
     wide: document.documentElement.scrollWidth <= innerWidth,
     charts: [...document.querySelectorAll("svg.chart")].every((each) => {
       const box = each.getBoundingClientRect();
@@ -76,9 +77,9 @@ addEventListener("load", () => {
     }),
   };
   dispatchEvent(new Event("beforeprint"));
-  seen.shutInPrint = document.querySelectorAll("details:not([open])").length;
+  seen.shutInPrint = shut();
   dispatchEvent(new Event("afterprint"));
-  seen.shutAfterwards = document.querySelectorAll("details:not([open])").length;
+  seen.shutAfterwards = shut();
   const left = document.createElement("pre");
   left.id = "seen";
   left.textContent = JSON.stringify(seen);

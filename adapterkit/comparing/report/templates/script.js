@@ -55,9 +55,10 @@
   for (const input of document.querySelectorAll("input[data-filters]"))
     input.addEventListener("input", () => filter(input));
 
+  // Documents stay as the reader left them: all of them would fill a book.
   const shut = [];
   addEventListener("beforeprint", () => {
-    for (const each of document.querySelectorAll("details:not([open])")) {
+    for (const each of document.querySelectorAll("details:not(.document):not([open])")) {
       each.open = true;
       shut.push(each);
     }
