@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import functools
 import random
+import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -43,7 +44,7 @@ class Measured:
     Attributes:
         p50_ms: Median milliseconds for one text.
         p95_ms: The 95th percentile of the same.
-        tokens_per_second: Word pieces read, padding not counted; the best of some rounds.
+        tokens_per_second: Word pieces read, padding not counted; the median of some rounds.
         batch_tokens: Most word pieces of a batch, padding included, at that.
         threads: Processor threads.
         peak_bytes: Most resident memory of the process, loading the run included.
@@ -159,7 +160,7 @@ def _latencies(loaded: LoadedRun, examples: Sequence[Example]) -> list[float]:
 
 
 def _throughput(loaded: LoadedRun, examples: Sequence[Example]) -> tuple[int, float]:
-    """Word pieces of a round, and how many are read in a second in the fastest one."""
+    """Word pieces of a round, and how many are read in a second in the median one."""
     from adapterkit.tuning.evaluation import evaluation_split, predict_logits
 
     tokenizer, longest = loaded.backbone.tokenizer, loaded.max_length
@@ -171,7 +172,7 @@ def _throughput(loaded: LoadedRun, examples: Sequence[Example]) -> tuple[int, fl
         )
         pieces = sum(len(window.input_ids) for window in split.encoded.windows)
     rounds = [_seconds(lambda: predict_logits(loaded.applied.model, split)) for _ in range(_ROUNDS)]
-    return pieces, pieces / min(rounds)
+    return pieces, pieces / statistics.median(rounds)
 
 
 def _protocol(loaded: LoadedRun) -> Any:
