@@ -65,6 +65,7 @@ def test_failing_runs_are_told_with_what_to_type_next(cli, suite, tmp_path, monk
     assert error["attempts"] == 2
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_the_runs_softly(suite, tmp_path):
     file = suite("[lora]", "options: {epochs: 2000, batch_tokens: 64}\n")
     command = [sys.executable, "-m", "adapterkit", "bench", str(file), "--output", "out"]

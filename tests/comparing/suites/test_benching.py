@@ -106,6 +106,7 @@ def test_a_cell_that_was_stopped_from_outside_stops_the_suite(suite, tmp_path):
     assert [cell["status"] for cell in listed(tmp_path / "out")["cells"]] == ["stopped"]
 
 
+@pytest.mark.slow
 def test_cells_are_trained_measured_and_kept_with_their_errors(suite, tmp_path):
     """With the real processes: one trains, the other cannot."""
     from adapterkit.comparing.suites.worker import worker_command
