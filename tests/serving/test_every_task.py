@@ -14,6 +14,11 @@ from adapterkit.tuning.rescoring import evaluate_run
 from adapterkit.tuning.tune import tune
 
 EXAMPLES = 10
+ONE_OF_EACH_KIND = ("bc5cdr_disease", "chemprot", "ade", "hoc_sentence")
+TASKS = [
+    pytest.param(name, marks=() if name in ONE_OF_EACH_KIND else pytest.mark.slow)
+    for name in task_names()
+]
 
 
 def cut(task: TaskConfig, corpora: Path, folder: Path) -> Path:
@@ -35,7 +40,7 @@ def cut(task: TaskConfig, corpora: Path, folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", task_names())
+@pytest.mark.parametrize("name", TASKS)
 def test_it_trains_scores_and_predicts(
     name: str, corpora: Path, tiny_backbone: Path, tmp_path: Path
 ) -> None:

@@ -346,6 +346,7 @@ def test_the_log_tells_the_speed_and_every_term(whole: Distilled) -> None:
     assert [record["tokens"] for record in updates] == sorted(r["tokens"] for r in updates)
 
 
+@pytest.mark.slow
 def test_a_compiled_student_learns_the_same(values: dict[str, Any]) -> None:
     values["objective"] = {"masked_lm": 0, "attention": 0, "output": 0, "hidden": 1}
     plain = _session(_recipe(values))

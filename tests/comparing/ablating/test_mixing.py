@@ -59,6 +59,12 @@ def logits_of(model: RecursiveAdapterModel, texts: Texts) -> torch.Tensor:
     return model(input_ids=texts.input_ids, attention_mask=texts.attention_mask).logits
 
 
+BACKBONES = pytest.mark.parametrize(
+    "layerwise",
+    [pytest.param(True, id="layerwise"), pytest.param(False, id="plain", marks=pytest.mark.slow)],
+)
+
+
 def group(model: RecursiveAdapterModel, step: int) -> torch.nn.Module:
     return model.albert.encoder.albert_layer_groups[step]
 
@@ -96,7 +102,7 @@ def assert_all_close(found: Sequence[torch.Tensor], expected: Sequence[torch.Ten
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("layerwise", [True, False], ids=["layerwise", "plain"])
+@BACKBONES
 @pytest.mark.parametrize("plan", [*(f"0-3:{m}" for m in BESIDE), *MIXED_PLANS])
 def test_a_removed_step_computes_as_the_pretrained_one(
     make_model: MakeModel, batch: dict[str, torch.Tensor], plan: str, layerwise: bool
@@ -121,7 +127,7 @@ def test_a_removed_step_computes_as_the_pretrained_one(
     assert all((each - whole).abs().max() > 1e-3 for each in without)
 
 
-@pytest.mark.parametrize("layerwise", [True, False], ids=["layerwise", "plain"])
+@BACKBONES
 @pytest.mark.parametrize("choice", NEUTRAL)
 def test_removing_an_adapter_is_making_it_compute_zero(
     make_model: MakeModel, batch: dict[str, torch.Tensor], choice: str, layerwise: bool
@@ -154,7 +160,7 @@ def test_removing_a_block_is_restoring_its_weights(
         assert_all_close([without[place]], [logits_of(reference, texts)])
 
 
-@pytest.mark.parametrize("layerwise", [True, False], ids=["layerwise", "plain"])
+@BACKBONES
 @pytest.mark.parametrize(
     ("lower", "upper"),
     [
