@@ -27,7 +27,6 @@ _DESCRIPTIONS = frozenset(
         "citation",
         "expected",
         "notes",
-        "shared_documents",
         "corpus",
         "data",
     ]
