@@ -26,6 +26,8 @@ def add_head(model: RecursiveAdapterModel, task: TaskConfig, name: str, seed: in
     """
     import torch
 
+    from adapterkit.backbones.dropout import StepDropout
+
     names = task.output_names
     id2label = dict(enumerate(names))
     with torch.random.fork_rng(devices=[]):
@@ -43,4 +45,7 @@ def add_head(model: RecursiveAdapterModel, task: TaskConfig, name: str, seed: in
                 multilabel=task.kind == "multilabel",
                 id2label=id2label,
             )
+    for module in model.heads[name].modules():
+        if type(module) is torch.nn.Dropout:
+            module.__class__ = StepDropout
     model.active_head = name

@@ -2,6 +2,7 @@
 
     python benchmarks/speed/run.py --output benchmarks/results/speed.json
 
+Typed again, it goes on where it was stopped; `--only` and more `--trials` add to the record.
 Every trial is a process of its own, from its start to its end: loading, encoding, training, and
 predicting dev and test. Trials of different competitors alternate, and medians are reported.
 adapterkit begins each trial with an empty prefix cache, and scores dev after every epoch, which the
@@ -81,7 +82,16 @@ COMPETITORS = (
         "adapterkit",
         "--mode 'lora(r=8,alpha=16,attn=qkv,intermediate=true,output=true)' --steps 3-5",
     ),
+    Competitor("adapterkit, full", "adapterkit", "--mode full"),
+    Competitor("adapterkit, side", "adapterkit", "--mode side"),
 )
+_IDLE = """
+import adapterkit.tuning.tune
+from adapterkit.backbones.loading import load_backbone
+from adapterkit.runs.environment import peak_memory_bytes
+backbone = load_backbone("bundled")
+print(peak_memory_bytes())
+"""
 
 
 def main() -> None:
@@ -99,12 +109,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         batch_tokens = _prepare(work, options)
-        record = _record(options, batch_tokens)
+        record = _open_record(options, batch_tokens)
+        done = {(trial["competitor"], trial["seed"]) for trial in record["trials"]}
         for trial in range(options.trials):
             rate = matrix_product_rate(torch.device("cpu"), torch.float32)
             record["matrix_product_rates"].append(rate)
             for competitor in COMPETITORS:
                 if options.only and not any(part in competitor.name for part in options.only):
+                    continue
+                if (competitor.name, trial) in done:
                     continue
                 result = _run(competitor, options, work, batch_tokens, trial)
                 record["trials"].append({"competitor": competitor.name, "seed": trial, **result})
@@ -126,7 +139,18 @@ def _prepare(work: Path, options: argparse.Namespace) -> int:
     return round(options.batch * sum(lengths) / len(lengths))
 
 
-def _record(options: argparse.Namespace, batch_tokens: int) -> dict[str, Any]:
+def _open_record(options: argparse.Namespace, batch_tokens: int) -> dict[str, Any]:
+    """Begin a record, or go on with one of the same commit and settings."""
+    begun = _new_record(options, batch_tokens)
+    if not options.output.exists():
+        return begun
+    record: dict[str, Any] = json.loads(options.output.read_text(encoding="utf-8"))
+    if any(record[key] != begun[key] for key in ("commit", "settings", "hardware")):
+        sys.exit(f"{options.output} is of another commit, machine or settings: move it away first")
+    return record
+
+
+def _new_record(options: argparse.Namespace, batch_tokens: int) -> dict[str, Any]:
     commit = subprocess.run(
         ["git", "rev-parse", "HEAD"], stdout=subprocess.PIPE, text=True, check=True
     ).stdout.strip()
@@ -141,6 +165,7 @@ def _record(options: argparse.Namespace, batch_tokens: int) -> dict[str, Any]:
             for name in ("sentences", "dev", "epochs", "batch", "threads")
         }
         | {"batch_tokens": batch_tokens},
+        "idle_bytes": int(subprocess.check_output([sys.executable, "-c", _IDLE])),
         "matrix_product_rates": [],
         "trials": [],
     }

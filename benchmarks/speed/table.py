@@ -32,6 +32,7 @@ def speed_table(record: dict[str, Any]) -> str:
         *(_row(name, found, base) for name, found in trials.items()),
         "",
         *_time_to_score(trials, first),
+        *_memory(trials, record["idle_bytes"]),
         "Made by:",
         "",
         f"    {record['command']}",
@@ -98,6 +99,30 @@ def _time_to_score(trials: dict[str, list[dict[str, Any]]], first: str) -> list[
         "| what ran | time | | reached it |",
         "|---|---:|---:|---:|",
         *rows,
+        "",
+    ]
+
+
+def _memory(trials: dict[str, list[dict[str, Any]]], idle: int) -> list[str]:
+    """What adapterkit's plans take above a process that has only loaded code and backbone."""
+    taken = {
+        name: median(trial["peak_bytes"] for trial in found) - idle
+        for name, found in trials.items()
+        if "curve" in found[0]
+    }
+    whole = taken.get("adapterkit, full")
+    if whole is None:
+        return []
+    return [
+        f"Peak memory above the {idle / 2**20:.0f} MiB of a process that has loaded the libraries"
+        " and the backbone, and its share of full fine-tuning's:",
+        "",
+        "| what ran | above idle | share |",
+        "|---|---:|---:|",
+        *(
+            f"| {name} | {bytes_ / 2**20:.0f} MiB | {bytes_ / whole:.0%} |"
+            for name, bytes_ in taken.items()
+        ),
         "",
     ]
 
