@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +11,12 @@ from adapterkit.cli.measures import print_per_type, say_measures, warn_of_sample
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|PACKAGE", help="A run directory, a package, or the name of one."
+        ),
+    ],
     task: Annotated[
         str | None,
         typer.Option(
@@ -25,21 +29,28 @@ def evaluate(
         str, typer.Option("--split", metavar="train|dev|test", help="Which split to score.")
     ] = "test",
     data: options.Data = "auto",
+    backbone: Annotated[
+        str | None,
+        typer.Option("--backbone", metavar="B", help="A package's backbone, if it was moved."),
+    ] = None,
     json: options.Json = False,
 ) -> None:
-    """Score a run on a split of its task, again or on other data.
+    """Score a run or package on a split of its task, again or on other data.
 
     Where --data is not given, the data are looked for where the run found its own.
     """
+    from adapterkit.cli.learned import check_there
     from adapterkit.cli.progress import ProgressBars
-    from adapterkit.runs.manifest import load
 
-    # A run that is not there is told before the libraries, which take seconds, are loaded.
-    load(run)
-    from adapterkit.tuning.rescoring import evaluate_run
+    check_there(run)
+    from adapterkit.sharing.loading import load_learned
+    from adapterkit.tuning.rescoring import check_split, evaluate_loaded
 
+    check_split(split)
     with output.clear_stdout(json), ProgressBars() as progress:
-        result = evaluate_run(run, task, split, data, progress)
+        progress.begin("loading the adapter")
+        loaded = load_learned(run, backbone=backbone)
+        result = evaluate_loaded(loaded, run, task, split, data, progress)
     if json:
         output.print_json(result)
     else:

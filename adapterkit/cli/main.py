@@ -24,6 +24,7 @@ from adapterkit.cli import (
     options,
     plan,
     predict,
+    share,
     tasks,
     tune,
 )
@@ -48,6 +49,7 @@ _ORDER = (
     "plan",
     "tasks",
     "backbones",
+    "share",
     "distill",
     "doctor",
 )
@@ -88,6 +90,7 @@ app.command("ablate")(ablate.ablate)
 app.add_typer(plan.app, name="plan")
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(backbones.app, name="backbones")
+app.add_typer(share.app, name="share")
 app.command("distill")(distill.distill)
 app.command("doctor")(doctor.doctor)
 

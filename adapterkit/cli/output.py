@@ -10,6 +10,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from adapterkit.runs.jsonable import json_ready
+from adapterkit.runs.quantities import human_bytes
+
+__all__ = [
+    "clear_stdout",
+    "console",
+    "human_bytes",
+    "human_seconds",
+    "print_facts",
+    "print_json",
+    "print_parts",
+    "print_table",
+    "text_of",
+    "warn",
+]
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -98,16 +112,6 @@ def text_of(parts: Iterable[RenderableType]) -> str:
 def warn(message: str) -> None:
     """Print a warning on standard error that cannot be overlooked."""
     console(stderr=True).print(f"WARNING: {message}", style="bold yellow")
-
-
-def human_bytes(count: int) -> str:
-    """Return a number of bytes in the largest decimal unit that keeps it above one."""
-    amount = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000 or unit == "GB":
-            break
-        amount /= 1000
-    return f"{count} B" if unit == "B" else f"{amount:.1f} {unit}"
 
 
 def human_seconds(seconds: float) -> str:

@@ -16,8 +16,12 @@ from adapterkit.runs.errors import UserError
 
 def predict(
     adapter: Annotated[
-        list[Path],
-        typer.Option("--adapter", metavar="RUN", help="A run directory. May be given repeatedly."),
+        list[str],
+        typer.Option(
+            "--adapter",
+            metavar="RUN|PACKAGE",
+            help="A run directory, a package, or one's name. May be given repeatedly.",
+        ),
     ],
     file: Annotated[
         Path | None,
@@ -26,6 +30,10 @@ def predict(
     style: Annotated[
         str, typer.Option("--format", metavar="text|json|html|brat", help="How to write it.")
     ] = "text",
+    backbone: Annotated[
+        str | None,
+        typer.Option("--backbone", metavar="B", help="A package's backbone, if it was moved."),
+    ] = None,
     lines: Annotated[
         bool, typer.Option("--lines", help="Take every line as a text of its own.")
     ] = False,
@@ -39,18 +47,17 @@ def predict(
     if not text.strip():
         raise UserError("There is no text.", where=_name(file), hint="give a FILE, or pipe text in")
 
+    from adapterkit.cli.learned import check_there
     from adapterkit.cli.progress import ProgressBars
-    from adapterkit.runs.manifest import load
 
-    # A run that is not there is told before the libraries, which take seconds, are loaded.
-    for path in adapter:
-        load(path)
+    for source in adapter:
+        check_there(source)
     from adapterkit.serving.layers import predict_layers
     from adapterkit.serving.rendering.text import render_text
     from adapterkit.serving.together import load_adapters
 
     with output.clear_stdout(True), ProgressBars(passing=True) as progress:
-        layers = predict_layers(load_adapters(adapter), texts, progress)
+        layers = predict_layers(load_adapters(adapter, backbone=backbone), texts, progress)
     if style == "text" and sys.stdout.isatty() and "NO_COLOR" not in os.environ:
         rendered = render_text(layers, colour=True)
     else:

@@ -18,7 +18,7 @@ from adapterkit.runs.progress import Progress
 from adapterkit.serving.reading import Logits, Reading
 from adapterkit.tuning.batches import Collator, Features, WindowDataset, cut_by_tokens
 from adapterkit.tuning.evaluation import EvaluationSplit, evaluation_tokens, scored_rows
-from adapterkit.tuning.reloading import LoadedRun
+from adapterkit.tuning.reloading import LoadedAdapter
 
 _FEWEST_TOKENS = 512
 """Word pieces of a batch, however many adapters read it: fewer would not keep a processor busy."""
@@ -143,7 +143,7 @@ class Route:
         return max(largest // widest, _FEWEST_TOKENS)
 
 
-def plan_routes(runs: Sequence[LoadedRun]) -> list[Route]:
+def plan_routes(runs: Sequence[LoadedAdapter]) -> list[Route]:
     """Decide how runs are predicted together; models that others compute are no longer needed.
 
     Args:
@@ -153,13 +153,13 @@ def plan_routes(runs: Sequence[LoadedRun]) -> list[Route]:
     for number, run in enumerate(runs):
         # What a gate makes of a text depends on the batch: such a run is predicted as if alone.
         alone = number if reads_padding(run.applied) else None
-        backbone = run.manifest.backbone
+        backbone = run.backbone
         key = (backbone.id, backbone.fingerprint, run.task.kind, run.max_length, alone)
         routes.setdefault(key, []).append(number)
     return [_route(numbers, runs) for numbers in routes.values()]
 
 
-def _route(numbers: Sequence[int], runs: Sequence[LoadedRun]) -> Route:
+def _route(numbers: Sequence[int], runs: Sequence[LoadedAdapter]) -> Route:
     by_plan: dict[str, list[int]] = {}
     for number in numbers:
         by_plan.setdefault(str(runs[number].applied.plan), []).append(number)

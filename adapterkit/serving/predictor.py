@@ -11,9 +11,10 @@ from adapterkit.backbones.fusing import fuse_updates
 from adapterkit.runs.progress import Progress, Silence
 from adapterkit.serving.predictions import Prediction
 from adapterkit.serving.reading import Reader
+from adapterkit.sharing.loading import load_learned
 from adapterkit.tasks.config import TaskConfig
 from adapterkit.tuning.evaluation import predict_logits
-from adapterkit.tuning.reloading import LoadedRun, load_run
+from adapterkit.tuning.reloading import LoadedAdapter
 
 
 class Predictor:
@@ -24,7 +25,7 @@ class Predictor:
         run: The loaded run.
     """
 
-    def __init__(self, path: Path, run: LoadedRun) -> None:
+    def __init__(self, path: Path, run: LoadedAdapter) -> None:
         self.path = path
         self._run = run
         self._reader = Reader.of(run)
@@ -62,17 +63,19 @@ class Predictor:
         return reading.predictions(predict_logits(model, reading.split, listener))
 
 
-def load_adapter(path: str | Path) -> Predictor:
+def load_adapter(source: str | Path, *, backbone: str | Path | None = None) -> Predictor:
     """Load what a run learned, on its backbone.
 
     Args:
-        path: A run directory.
+        source: A run directory, a package's folder or archive, or the name of a package that was
+            pulled, such as ``bc5cdr@upper-half``.
+        backbone: Where a package's backbone is, if not where the package says.
 
     Raises:
-        UserError: If the run is unfinished or damaged, or its backbone is gone or has changed.
+        UserError: If it is unfinished or damaged, or its backbone is gone or has changed.
     """
-    run = load_run(path)
+    run = load_learned(source, backbone=backbone)
     # Its weights change no more, and a text may come alone.
     with torch.no_grad():
         fuse_updates(run.backbone.model)
-    return Predictor(Path(path), run)
+    return Predictor(Path(source), run)

@@ -16,7 +16,7 @@ from adapterkit.tasks.config import TaskConfig
 from adapterkit.tasks.decoding import decode_classes
 from adapterkit.tasks.examples import TextExample
 from adapterkit.tuning.evaluation import EvaluationSplit, evaluation_split
-from adapterkit.tuning.reloading import LoadedRun
+from adapterkit.tuning.reloading import LoadedAdapter
 
 Logits = NDArray[np.floating[Any]]
 
@@ -58,7 +58,7 @@ class Reader:
     max_length: int
 
     @classmethod
-    def of(cls, run: LoadedRun) -> Reader:
+    def of(cls, run: LoadedAdapter) -> Reader:
         """The reader of a loaded run."""
         return cls(run.task, run.backbone.tokenizer, run.max_length)
 

@@ -9,8 +9,8 @@ from adapterkit.runs.progress import Progress, Silence
 from adapterkit.serving.passes import Route, plan_routes
 from adapterkit.serving.predictions import Prediction
 from adapterkit.serving.reading import Reader
+from adapterkit.sharing.loading import load_learned
 from adapterkit.tasks.config import TaskConfig
-from adapterkit.tuning.reloading import load_run
 
 # Adapters are found in each other's models by their names, which therefore have to be the same.
 _NAME = "task"
@@ -120,11 +120,12 @@ class Predictors:
         progress.begin(f"predicting {', '.join(names)}", windows)
 
 
-def load_adapters(paths: Sequence[str | Path]) -> Predictors:
+def load_adapters(paths: Sequence[str | Path], *, backbone: str | Path | None = None) -> Predictors:
     """Load what several runs learned, to predict with all of them at once.
 
     Args:
-        paths: Run directories.
+        paths: Run directories or packages; see `load_adapter`.
+        backbone: Where the packages' backbone is, if not where they say.
 
     Raises:
         ValueError: There is none.
@@ -132,6 +133,6 @@ def load_adapters(paths: Sequence[str | Path]) -> Predictors:
     """
     if not paths:
         raise ValueError("load_adapters needs a run directory, or several")
-    runs = [load_run(path, name=_NAME) for path in paths]
+    runs = [load_learned(path, name=_NAME, backbone=backbone) for path in paths]
     readers = [Reader.of(run) for run in runs]
     return Predictors([Path(path) for path in paths], readers, plan_routes(runs))

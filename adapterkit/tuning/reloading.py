@@ -1,4 +1,4 @@
-"""A finished run as a model again."""
+"""What a run learned as a model again."""
 
 from __future__ import annotations
 
@@ -12,31 +12,41 @@ from adapterkit.plans.applied import AppliedPlan
 from adapterkit.plans.loading import load_adapted
 from adapterkit.runs.directory import RunDirectory
 from adapterkit.runs.errors import UserError
-from adapterkit.runs.manifest import RunManifest
+from adapterkit.runs.manifest import DataRecord, RunManifest
 from adapterkit.tasks.config import TaskConfig
 from adapterkit.tuning.run import Run
 
 
 @dataclass(frozen=True)
-class LoadedRun:
+class LoadedAdapter:
+    """A model that can predict what it was trained for.
+
+    Attributes:
+        task: The task as it was configured when it was tuned.
+        backbone: The backbone; its model has the adapters and the head, both active.
+        applied: The plan on the model.
+        max_length: Word pieces a window.
+        protocol: How its scores were made.
+        data: The data that it was trained and scored on.
+    """
+
+    task: TaskConfig
+    backbone: Backbone
+    applied: AppliedPlan
+    max_length: int
+    protocol: str
+    data: DataRecord
+
+
+@dataclass(frozen=True)
+class LoadedRun(LoadedAdapter):
     """A run whose model can predict.
 
     Attributes:
         manifest: Its ``run.json``.
-        task: The task as it was configured then.
-        backbone: The backbone; its model has the run's adapters and head, both active.
-        applied: The plan on the model.
     """
 
     manifest: RunManifest
-    task: TaskConfig
-    backbone: Backbone
-    applied: AppliedPlan
-
-    @property
-    def max_length(self) -> int:
-        """Word pieces a window."""
-        return int(self.manifest.hyperparameters["max_length"])
 
 
 def load_run(path: str | Path, *, name: str | None = None) -> LoadedRun:
@@ -51,7 +61,7 @@ def load_run(path: str | Path, *, name: str | None = None) -> LoadedRun:
     """
     directory = RunDirectory(Path(path))
     manifest = Run.load(directory.path).manifest
-    task = _task(manifest, directory)
+    task = saved_task(manifest, directory.manifest_path)
     backbone = load_backbone(manifest.backbone.id)
     if backbone.fingerprint != manifest.backbone.fingerprint:
         raise UserError(
@@ -61,14 +71,16 @@ def load_run(path: str | Path, *, name: str | None = None) -> LoadedRun:
             allowed=manifest.backbone.fingerprint,
             hint="restore that backbone, or tune again",
         )
-    _check_max_length(manifest, directory, backbone)
+    max_length = _max_length(manifest, directory, backbone)
     applied = load_adapted(backbone.model, directory.adapter_path, name=name)
     backbone.model.active_head = applied.head
     backbone.model.eval()
-    return LoadedRun(manifest, task, backbone, applied)
+    return LoadedRun(
+        task, backbone, applied, max_length, manifest.protocol, manifest.data, manifest
+    )
 
 
-def _check_max_length(manifest: RunManifest, directory: RunDirectory, backbone: Backbone) -> None:
+def _max_length(manifest: RunManifest, directory: RunDirectory, backbone: Backbone) -> int:
     found = manifest.hyperparameters.get("max_length")
     longest = backbone.model.config.max_position_embeddings
     if not isinstance(found, int) or not 1 <= found <= longest:
@@ -79,23 +91,33 @@ def _check_max_length(manifest: RunManifest, directory: RunDirectory, backbone: 
             allowed=f"1 to {longest}",
             hint="restore run.json, or tune again",
         )
+    return found
 
 
-def _task(manifest: RunManifest, directory: RunDirectory) -> TaskConfig:
+def saved_task(manifest: RunManifest, path: Path) -> TaskConfig:
+    """The task of a run as it was configured when it was tuned.
+
+    Args:
+        manifest: The run's ``run.json``.
+        path: Where it lies, for errors.
+
+    Raises:
+        UserError: It is damaged, or contradicts the run's labels.
+    """
     config = (manifest.model_extra or {}).get("task_config")
     try:
         task = TaskConfig.model_validate(config)
     except ValidationError as error:
         raise UserError(
             "the run's task configuration is damaged",
-            where=f"{directory.manifest_path}: task_config",
+            where=f"{path}: task_config",
             found=error.errors()[0]["msg"],
             hint="restore run.json, or tune again",
         ) from error
     if task.output_names != manifest.labels:
         raise UserError(
             "the run's labels contradict its task",
-            where=f"{directory.manifest_path}: labels",
+            where=f"{path}: labels",
             found=", ".join(manifest.labels),
             allowed=", ".join(task.output_names),
             hint="restore run.json, or tune again",

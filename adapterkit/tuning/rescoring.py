@@ -19,7 +19,7 @@ from adapterkit.tuning.evaluation import (
     score_split,
 )
 from adapterkit.tuning.prefix import with_found_states
-from adapterkit.tuning.reloading import LoadedRun, load_run
+from adapterkit.tuning.reloading import LoadedAdapter, load_run
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,36 @@ def evaluate_run(
         UserError: If the run, its backbone or the data are missing, damaged or do not fit.
     """
     progress = progress or Silence()
-    _check_split(split)
+    check_split(split)
     progress.begin("loading the run")
-    loaded = load_run(run)
+    return evaluate_loaded(load_run(run), run, task, split, data, progress)
+
+
+def evaluate_loaded(
+    loaded: LoadedAdapter,
+    path: str | Path,
+    task: str | None = None,
+    split: str = "test",
+    data: str | Path = "auto",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Score a run, or a package of one, that is loaded already.
+
+    Args:
+        loaded: It.
+        path: Where it was loaded from.
+        task: See `evaluate_run`.
+        split: See `evaluate_run`.
+        data: See `evaluate_run`.
+        progress: Told how it goes.
+
+    Returns:
+        See `evaluate_run`.
+
+    Raises:
+        UserError: If the data are missing, damaged or do not fit.
+    """
+    progress = progress or Silence()
     config = loaded.task if task is None else _other_task(loaded, task)
     data_read = read_split(loaded, split, data, config)
     scored = with_found_states(loaded.applied, data_read.split)
@@ -82,9 +109,9 @@ def evaluate_run(
     metrics = score_split(scored, predict_split(loaded.applied.model, scored, progress))
     return {
         "task": config.name,
-        "run": str(run),
+        "run": str(path),
         "split": split,
-        "protocol": loaded.manifest.protocol,
+        "protocol": loaded.protocol,
         "data": data_read.as_dict(),
         "metrics": metrics,
         "notes": list(data_read.found.notes),
@@ -92,7 +119,7 @@ def evaluate_run(
 
 
 def read_split(
-    loaded: LoadedRun, split: str, data: str | Path = "auto", task: TaskConfig | None = None
+    loaded: LoadedAdapter, split: str, data: str | Path = "auto", task: TaskConfig | None = None
 ) -> ScoredData:
     """Read and encode a split as a run does.
 
@@ -106,10 +133,10 @@ def read_split(
         UserError: There is no such split, or its data are missing or damaged, or are to be the
             run's own and have changed.
     """
-    _check_split(split)
+    check_split(split)
     config = task or loaded.task
     found = load_data(config, _source(loaded, config, data), (split,))
-    record = loaded.manifest.data.splits.get(split)
+    record = loaded.data.splits.get(split)
     same = record is not None and record.sha256 == found.sha256[split]
     if not same and str(data) == "auto" and config is loaded.task:
         raise _changed(loaded, found, split)
@@ -118,17 +145,22 @@ def read_split(
         found.splits[split],
         loaded.backbone.tokenizer,
         loaded.max_length,
-        "nlpie" if loaded.manifest.protocol == "nlpie" else "word",
+        "nlpie" if loaded.protocol == "nlpie" else "word",
     )
     return ScoredData(scored, found, same)
 
 
-def _check_split(split: str) -> None:
+def check_split(split: str) -> None:
+    """Check the name of a split.
+
+    Raises:
+        UserError: There is none of that name.
+    """
     if split not in SPLITS:
         raise UserError("there is no such split", where="--split", found=split, allowed=SPLITS)
 
 
-def _other_task(loaded: LoadedRun, name: str) -> TaskConfig:
+def _other_task(loaded: LoadedAdapter, name: str) -> TaskConfig:
     if name == loaded.task.name:
         return loaded.task
     task = load_task(name)
@@ -142,8 +174,8 @@ def _other_task(loaded: LoadedRun, name: str) -> TaskConfig:
     return task
 
 
-def _changed(loaded: LoadedRun, found: TaskData, split: str) -> UserError:
-    data = loaded.manifest.data
+def _changed(loaded: LoadedAdapter, found: TaskData, split: str) -> UserError:
+    data = loaded.data
     record = data.splits.get(split)
     return UserError(
         f"the {split} data of the run are gone or have changed",
@@ -154,11 +186,12 @@ def _changed(loaded: LoadedRun, found: TaskData, split: str) -> UserError:
     )
 
 
-def _source(loaded: LoadedRun, task: TaskConfig, data: str | Path) -> str | Path:
+def _source(loaded: LoadedAdapter, task: TaskConfig, data: str | Path) -> str | Path:
     """Where to look: for the run's own task, ``auto`` is the place the run found its data."""
     if str(data) != "auto" or task.name != loaded.task.name:
         return data
-    record = loaded.manifest.data
+    record = loaded.data
     if record.source in ("sample", "hub"):
         return record.source
-    return record.location if Path(record.location).is_dir() else "auto"
+    # A package does not say where its data lay.
+    return record.location if record.location and Path(record.location).is_dir() else "auto"

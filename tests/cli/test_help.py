@@ -37,6 +37,12 @@ VERBS = (
     "backbones import",
     "backbones export",
     "backbones fingerprint",
+    "share",
+    "share pack",
+    "share verify",
+    "share push",
+    "share pull",
+    "share list",
     "distill",
     "doctor",
 )

@@ -1,0 +1,274 @@
+"""``adapterkit share``: packages of what was learned, checked before anything of them is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from adapterkit.cli import options, output
+from adapterkit.runs.errors import UserError
+
+if TYPE_CHECKING:
+    from adapterkit.sharing.manifest import PackageManifest
+
+app = typer.Typer(
+    help="Pack what runs learned, verify packages, and fetch and publish them.",
+    no_args_is_help=True,
+)
+
+Package = Annotated[
+    Path, typer.Argument(metavar="PACKAGE", help="A package: its folder, or its .zip.")
+]
+Target = Annotated[
+    Path, typer.Option("--output", metavar="DIR", help="The folder to write; it must not exist.")
+]
+
+
+@app.command("pack")
+def pack(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="A run directory, or those of several seeds."),
+    ],
+    folder: Target,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", metavar="TASK@PLAN", help="By default made from task and plan."),
+    ] = None,
+    average_seeds: Annotated[
+        bool,
+        typer.Option("--average-seeds", help="Pack the mean of the runs, not the best on dev."),
+    ] = False,
+    licence: Annotated[
+        str,
+        typer.Option("--licence", metavar="ID", help="Of the package, such as apache-2.0."),
+    ] = "unknown",
+    backbone: Annotated[
+        str | None,
+        typer.Option("--backbone", metavar="B", help="Where the backbone is, if it was moved."),
+    ] = None,
+    archive: Annotated[
+        bool, typer.Option("--zip", help="Write DIR.zip as well: same content, same bytes.")
+    ] = False,
+    json: options.Json = False,
+) -> None:
+    """Pack what a run learned: weights, plan, scores, card, and the sum of every file."""
+    from adapterkit.runs.manifest import load
+
+    # A run that is not there is told before the libraries, which take seconds, are loaded.
+    for run in runs:
+        load(run)
+    from adapterkit.sharing.archive import SUFFIX, write_archive
+    from adapterkit.sharing.packing import pack as make
+
+    with output.clear_stdout(json):
+        manifest = make(
+            runs,
+            folder,
+            name=name,
+            average_seeds=average_seeds,
+            licence=licence,
+            backbone=backbone,
+        )
+        files = [folder]
+        if archive:
+            files.append(folder.with_name(folder.name + SUFFIX))
+            write_archive(folder, files[-1])
+    if json:
+        output.print_json({**manifest.as_dict(), "written": [str(path) for path in files]})
+        return
+    _print_package(manifest)
+    output.print_facts([("written", str(path)) for path in files])
+    typer.echo(f"\nWhat to type next:\n  adapterkit share push {folder} PLACE")
+
+
+@app.command("verify")
+def verify(
+    package: Package,
+    backbone: Annotated[
+        str | None,
+        typer.Option("--backbone", metavar="B", help="Also hold it to this backbone."),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Check every file, number and name of a package without loading anything."""
+    with output.clear_stdout(json):
+        manifest = _verified(package, _fingerprint(backbone))
+    if json:
+        output.print_json({**manifest.as_dict(), "verified": True})
+        return
+    _print_package(manifest)
+    typer.echo(f"\n{package} is as it was packed.")
+
+
+@app.command("push")
+def push(
+    package: Package,
+    place: Annotated[str, typer.Argument(metavar="PLACE", help="A folder, made if there is none.")],
+    alias: Annotated[
+        list[str] | None,
+        typer.Option("--alias", metavar="NAME", help="What to call this version besides."),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Put a package in a place where others find it."""
+    from adapterkit.sharing.archive import opened
+    from adapterkit.sharing.places import open_place
+
+    with output.clear_stdout(json), opened(package) as folder:
+        target = open_place(place)
+        stored = target.push(folder, tuple(alias or ()))
+    if json:
+        output.print_json(
+            {"name": stored.name, "version": stored.version, "digest": f"sha256:{stored.digest}"}
+        )
+        return
+    output.print_facts(
+        [
+            ("package", stored.name),
+            ("version", stored.version),
+            ("digest", f"sha256:{stored.digest}"),
+            ("place", target.id),
+        ]
+    )
+    typer.echo(f"\nWhat to type next:\n  adapterkit share pull {stored.name} --from {place}")
+
+
+@app.command("pull")
+def pull(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="TASK@PLAN[:TAG]", help="A package; TAG is a version, an alias or a digest."
+        ),
+    ],
+    place: Annotated[
+        str | None, typer.Option("--from", metavar="PLACE", help="The place that has it.")
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="DIR", help="Also copy it to this new folder."),
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Only look at what was pulled before.")
+    ] = False,
+    json: options.Json = False,
+) -> None:
+    """Fetch a package, verify it, and remember which bytes its name stands for."""
+    from adapterkit.sharing.cache import user_package_cache
+    from adapterkit.sharing.names import Reference
+
+    reference = Reference.parse(name)
+    cache = user_package_cache()
+    with output.clear_stdout(json):
+        if offline:
+            from adapterkit.sharing.places import open_place
+
+            path = cache.find(reference, open_place(place).id if place else None)
+        elif place is None:
+            raise UserError(
+                "It is not said where the package is.",
+                where="--from",
+                allowed="a folder that `adapterkit share push` wrote to",
+                hint="name the place, or say --offline for what was pulled before",
+            )
+        else:
+            from adapterkit.sharing.places import open_place
+
+            path, _ = cache.pull(reference, open_place(place))
+        manifest = _verified(path)
+        if folder is not None:
+            _copy(path, folder)
+    if json:
+        output.print_json({**manifest.as_dict(), "path": str(folder or path)})
+        return
+    _print_package(manifest)
+    output.print_facts([("path", str(folder or path))])
+    typer.echo(f"\nWhat to type next:\n  adapterkit predict --adapter {folder or reference}")
+
+
+@app.command("list")
+def list_packages(
+    place: Annotated[str, typer.Argument(metavar="PLACE", help="A folder that has packages.")],
+    json: options.Json = False,
+) -> None:
+    """List the packages of a place."""
+    from dataclasses import asdict
+
+    from adapterkit.sharing.places import open_place
+
+    with output.clear_stdout(json):
+        entries = open_place(place).entries()
+    if json:
+        output.print_json({"packages": [asdict(entry) for entry in entries]})
+        return
+    output.print_table(
+        ("name", "version", "aliases", "score", "seeds", "size", "plan"),
+        [
+            (
+                entry.name,
+                entry.version,
+                ", ".join(entry.aliases),
+                f"{entry.score:.4f}",
+                entry.n,
+                output.human_bytes(entry.bytes),
+                entry.plan,
+            )
+            for entry in entries
+        ],
+    )
+
+
+def _verified(package: Path, fingerprint: str | None = None) -> PackageManifest:
+    from adapterkit.sharing.archive import opened
+    from adapterkit.sharing.verifying import verify_package
+
+    with opened(package) as folder:
+        return verify_package(folder, backbone=fingerprint)
+
+
+def _fingerprint(backbone: str | None) -> str | None:
+    if backbone is None:
+        return None
+    from adapterkit.backbones.stated import stated_backbone
+    from adapterkit.backbones.stated_fingerprint import stated_fingerprint
+
+    stated = stated_backbone(backbone)
+    found = None if stated is None else stated_fingerprint(stated)
+    if found is not None:
+        return found
+    from adapterkit.backbones.loading import load_backbone
+
+    return load_backbone(backbone).fingerprint
+
+
+def _copy(package: Path, folder: Path) -> None:
+    import shutil
+
+    from adapterkit.runs.atomic import atomic_directory
+
+    with atomic_directory(folder) as target:
+        shutil.copytree(package, target, dirs_exist_ok=True)
+
+
+def _print_package(manifest: PackageManifest) -> None:
+    facts: list[tuple[str, Any]] = [
+        ("package", manifest.name),
+        ("task", manifest.task),
+        ("plan", manifest.plan),
+        ("backbone", f"{manifest.backbone.id} ({manifest.backbone.fingerprint})"),
+        ("data", manifest.data.source),
+    ]
+    for split, score in manifest.scores.items():
+        spread = "" if score.sd is None else f" ± {score.sd:.4f}"
+        told = f"{score.mean:.4f}{spread} {manifest.metric}, n = {score.n}"
+        facts.append((f"{split} score", told))
+    facts += [
+        ("made from", manifest.origin.kind),
+        ("shipped", output.human_bytes(manifest.ledger.shipped_bytes)),
+        ("files", len(manifest.files)),
+        ("licence", manifest.licence),
+    ]
+    output.print_facts(facts)

@@ -1,0 +1,1 @@
+"""Adapter packages: packing, verifying, storing and loading what runs learned."""

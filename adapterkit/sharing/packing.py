@@ -1,0 +1,222 @@
+"""Packing what runs learned: a folder that anybody can check and load."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from adapterkit.backbones.loading import Backbone as LoadedBackbone
+from adapterkit.backbones.loading import load_backbone
+from adapterkit.backbones.tokenizer_fingerprint import tokenizer_fingerprint
+from adapterkit.plans.step_plan import StepPlan
+from adapterkit.runs.atomic import atomic_directory, write_json, write_text
+from adapterkit.runs.directory import RunDirectory
+from adapterkit.runs.errors import UserError
+from adapterkit.runs.hashing import sha256_file
+from adapterkit.runs.manifest import RunManifest
+from adapterkit.sharing.averaging import average_folders
+from adapterkit.sharing.card import write_card
+from adapterkit.sharing.layout import (
+    CARD_FILE,
+    HEAD_CONFIG_FILE,
+    UNLISTED,
+    is_adapter_config,
+)
+from adapterkit.sharing.manifest import (
+    FileRecord,
+    Origin,
+    PackageManifest,
+    mechanisms_of,
+    write_manifest,
+)
+from adapterkit.sharing.names import check_name, default_name
+from adapterkit.sharing.scores import score_over, seed_of
+from adapterkit.sharing.seeds import check_alike, read_sealed
+from adapterkit.sharing.verifying import verify_package
+from adapterkit.tuning.reloading import saved_task
+
+DEFAULT_LICENCE = "unknown"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A run that is packed.
+
+    Attributes:
+        directory: Its directory.
+        manifest: Its ``run.json``.
+    """
+
+    directory: RunDirectory
+    manifest: RunManifest
+
+
+def pack(
+    runs: Sequence[str | Path],
+    output: str | Path,
+    *,
+    name: str | None = None,
+    average_seeds: bool = False,
+    licence: str = DEFAULT_LICENCE,
+    backbone: str | Path | None = None,
+) -> PackageManifest:
+    """Write a package of what one run learned, or several that differ in their seeds alone.
+
+    Of several runs the one with the best dev score is packed, or the mean of all; the scores of
+    all of them are told with their spread.
+
+    Args:
+        runs: Run directories.
+        output: A folder that does not exist yet or is empty. It appears whole or not at all.
+        name: ``task@plan``; by default made from both.
+        average_seeds: Pack the mean of the runs' weights.
+        licence: What the package may be used for, such as ``apache-2.0``.
+        backbone: Where the backbone lies now, if not where the runs found it.
+
+    Raises:
+        UserError: A run is unfinished, damaged or changed, the runs differ in more than seeds, or
+            the output cannot be written.
+    """
+    sources = [Source(RunDirectory(Path(run)), read_sealed(run)) for run in runs]
+    check_alike([source.manifest for source in sources], [str(run) for run in runs])
+    chosen = max(sources, key=lambda source: source.manifest.metrics["dev"]["score"])
+    if average_seeds and len(sources) < 2:
+        raise UserError(
+            "One run has no mean.",
+            where="--average-seeds",
+            found=str(runs[0]),
+            hint="name the runs of several seeds",
+        )
+    loaded = _backbone_of(chosen, backbone)
+    described = _describe(sources, chosen, loaded, name, licence, average_seeds)
+    with atomic_directory(output) as folder:
+        if average_seeds:
+            average_folders([source.directory.adapter_path for source in sources], folder)
+        else:
+            shutil.copytree(chosen.directory.adapter_path, folder, dirs_exist_ok=True)
+        seal_folder(folder, described, loaded)
+        verify_package(folder)
+    return verify_package(output)
+
+
+def seal_folder(
+    folder: Path, described: PackageManifest, backbone: LoadedBackbone
+) -> PackageManifest:
+    """Write what a package holds beside its tensors: configurations for others, card, description.
+
+    Args:
+        folder: The package, its tensors and configurations in it.
+        described: The description, but for its files and digest.
+        backbone: The backbone it belongs to.
+
+    Returns:
+        The description as it was written.
+
+    Raises:
+        UserError: The disk is full or the path cannot be written.
+    """
+    _name_for_others(folder, described.backbone.id)
+    write_text(folder / CARD_FILE, write_card(described, folder, backbone))
+    files = {
+        path.relative_to(folder).as_posix(): FileRecord(
+            sha256=sha256_file(path), bytes=path.stat().st_size
+        )
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in UNLISTED
+    }
+    sealed = described.model_copy(update={"files": files}).sealed()
+    write_manifest(sealed, folder)
+    return sealed
+
+
+def _describe(
+    sources: Sequence[Source],
+    chosen: Source,
+    backbone: LoadedBackbone,
+    name: str | None,
+    licence: str,
+    averaged: bool,
+) -> PackageManifest:
+    run = chosen.manifest
+    task = saved_task(run, chosen.directory.manifest_path)
+    seeds = [seed_of(source.manifest) for source in sources]
+    origin = Origin(kind="run", seed=run.seed)
+    if averaged:
+        origin = Origin(kind="average", parents=tuple(seed.run or "" for seed in seeds))
+    values: dict[str, Any] = {
+        "name": check_name(name or default_name(run.task, run.plan), source="--name"),
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "task": run.task,
+        "task_config": _without_places(task.model_dump(mode="json")),
+        "labels": run.labels,
+        "scheme": "iob2" if task.kind == "ner" else None,
+        "plan": run.plan,
+        "mechanisms": mechanisms_of(StepPlan.parse(run.plan), backbone.steps),
+        "backbone": {
+            "id": _public_id(backbone),
+            "fingerprint": backbone.fingerprint,
+            "tokenizer": tokenizer_fingerprint(backbone.tokenizer),
+            "steps": backbone.steps,
+        },
+        "data": {
+            "source": run.data.source,
+            "splits": {
+                split: {"sha256": record.sha256, "examples": record.examples}
+                for split, record in run.data.splits.items()
+            },
+        },
+        "protocol": run.protocol,
+        "max_length": run.hyperparameters["max_length"],
+        "hyperparameters": run.hyperparameters,
+        "metric": task.metric,
+        "seeds": [seed.model_dump() for seed in seeds],
+        "scores": {split: score_over(seeds, split).model_dump() for split in seeds[0].scores},
+        "metrics": {} if averaged else run.metrics,
+        "origin": origin.model_dump(),
+        "ledger": {field: getattr(run.ledger, field) for field in type(run.ledger).model_fields},
+        "versions": run.versions,
+        "licence": licence,
+        "data_licence": task.licence,
+        "files": {},
+    }
+    return PackageManifest.model_validate_json(json.dumps(values))
+
+
+def _backbone_of(source: Source, backbone: str | Path | None) -> LoadedBackbone:
+    stated = source.manifest.backbone
+    loaded = load_backbone(stated.id if backbone is None else backbone)
+    if loaded.fingerprint != stated.fingerprint:
+        raise UserError(
+            "The backbone is not the one that the run was trained on.",
+            where=f"{source.directory.manifest_path}: backbone {stated.id}",
+            found=loaded.fingerprint,
+            allowed=stated.fingerprint,
+            hint="restore that backbone, or name where it lies with --backbone",
+        )
+    return loaded
+
+
+def _public_id(backbone: LoadedBackbone) -> str:
+    """What names the backbone to others: of a folder its last part, never where it lies."""
+    is_folder = backbone.path is not None and backbone.id == str(backbone.path)
+    return Path(backbone.id).name if is_folder else backbone.id
+
+
+def _without_places(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A task's configuration without the folder of somebody's data."""
+    return {key: value for key, value in config.items() if key != "data"}
+
+
+def _name_for_others(folder: Path, backbone: str) -> None:
+    """AdapterHub loads a head only into the class it names, and asks whose an adapter is."""
+    for path in folder.rglob("*.json"):
+        name = path.relative_to(folder).as_posix()
+        if name == HEAD_CONFIG_FILE or is_adapter_config(name):
+            content = json.loads(path.read_text(encoding="utf-8"))
+            content |= {"model_class": "AlbertAdapterModel", "model_name": backbone}
+            write_json(path, content)

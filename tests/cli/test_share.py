@@ -1,0 +1,110 @@
+import shutil
+
+import pytest
+
+TEXT = b"Aspirin relieved her migraine."
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("ADAPTERKIT_PACKAGE_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="session")
+def packed(tiny_run, tmp_path_factory):
+    from adapterkit.sharing.packing import pack
+
+    folder = tmp_path_factory.mktemp("packed") / "package"
+    pack([tiny_run], folder, name="bc5cdr@tiny")
+    return folder
+
+
+def test_the_whole_way(cli, tiny_run, tiny_backbone, tmp_path):
+    """From a run to somebody else's prediction."""
+    package, store = tmp_path / "package", tmp_path / "store"
+    made = cli("share", "pack", tiny_run, "--output", package, "--name", "bc5cdr@tiny", "--zip")
+    assert made.status == 0, made.stderr
+    assert "bc5cdr@tiny" in made.stdout
+    assert (tmp_path / "package.zip").is_file()
+    checked = cli("share", "verify", tmp_path / "package.zip", "--backbone", tiny_backbone)
+    assert checked.status == 0, checked.stderr
+    assert "is as it was packed" in checked.stdout
+    pushed = cli("share", "push", package, store, "--alias", "stable", "--json").json
+    assert pushed["version"] == "v1"
+    listed = cli("share", "list", store, "--json").json["packages"]
+    assert [(each["name"], each["aliases"]) for each in listed] == [("bc5cdr@tiny", ["stable"])]
+    assert "stable" in cli("share", "list", store).stdout
+    pulled = cli("share", "pull", "bc5cdr@tiny:stable", "--from", store)
+    assert pulled.status == 0, pulled.stderr
+    shutil.rmtree(store)
+    shutil.rmtree(package)
+    options = ("--backbone", tiny_backbone, "--format", "json")
+    found = cli("predict", "--adapter", "bc5cdr@tiny:stable", *options, stdin=TEXT)
+    assert found.status == 0, found.stderr
+    expected = cli("predict", "--adapter", tiny_run, "--format", "json", stdin=TEXT)
+    assert found.json["texts"] == expected.json["texts"]
+
+
+def test_a_package_is_evaluated_like_its_run(cli, packed, tiny_run, tiny_backbone):
+    options = ("--backbone", tiny_backbone, "--json")
+    found, expected = cli("evaluate", packed, *options), cli("evaluate", tiny_run, "--json")
+    assert found.status == 0, found.stderr
+    assert found.json["metrics"] == expected.json["metrics"]
+    assert found.json["data"]["same_as_run"]
+
+
+def test_json_is_the_description(cli, packed):
+    found = cli("share", "verify", packed, "--json").json
+    assert found["verified"] is True
+    assert found["name"] == "bc5cdr@tiny"
+
+
+def test_pulling_to_a_folder(cli, packed, tmp_path):
+    cli("share", "push", packed, tmp_path / "store")
+    target = tmp_path / "mine"
+    done = cli("share", "pull", "bc5cdr@tiny", "--from", tmp_path / "store", "--output", target)
+    assert done.status == 0, done.stderr
+    assert cli("share", "verify", target).status == 0
+
+
+def test_offline_finds_what_was_pulled(cli, packed, tmp_path):
+    assert cli("share", "pull", "bc5cdr@tiny", "--offline").status == 2
+    cli("share", "push", packed, tmp_path / "store")
+    cli("share", "pull", "bc5cdr@tiny", "--from", tmp_path / "store")
+    assert cli("share", "pull", "bc5cdr@tiny", "--offline").status == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("pack", "no-run", "--output", "new"), "no finished run"),
+        (("verify", "no-package"), "no-package"),
+        (("push", "no-package", "store"), "no-package"),
+        (("pull", "bc5cdr@tiny"), "--from"),
+        (("pull", "bc5cdr", "--from", "store"), "TASK@PLAN"),
+        (("pull", "bc5cdr@tiny", "--from", "no-store"), "no such store"),
+        (("list", "no-store"), "no such store"),
+    ],
+)
+def test_mistakes_are_told(cli, arguments, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    outcome = cli("share", *arguments)
+    assert outcome.status == 2
+    assert told in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_changed_package_is_refused_everywhere(cli, packed, tiny_backbone, tmp_path):
+    broken = tmp_path / "package"
+    shutil.copytree(packed, broken)
+    (broken / "README.md").write_text("better scores")
+    for command in (
+        ("share", "verify", broken),
+        ("share", "push", broken, tmp_path / "store"),
+        ("evaluate", broken, "--backbone", tiny_backbone),
+        ("predict", "--adapter", broken, "--backbone", tiny_backbone),
+    ):
+        outcome = cli(*command, stdin=TEXT)
+        assert outcome.status == 2, command
+        assert "README.md" in outcome.stderr
