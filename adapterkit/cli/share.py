@@ -106,7 +106,10 @@ def verify(
 @app.command("push")
 def push(
     package: Package,
-    place: Annotated[str, typer.Argument(metavar="PLACE", help="A folder, made if there is none.")],
+    place: Annotated[
+        str,
+        typer.Argument(metavar="PLACE", help="A folder, made if there is none, or hub:OWNER/NAME."),
+    ],
     alias: Annotated[
         list[str] | None,
         typer.Option("--alias", metavar="NAME", help="What to call this version besides."),
@@ -145,7 +148,7 @@ def pull(
         ),
     ],
     place: Annotated[
-        str | None, typer.Option("--from", metavar="PLACE", help="The place that has it.")
+        str | None, typer.Option("--from", metavar="PLACE", help="A folder, or hub:OWNER/NAME.")
     ] = None,
     folder: Annotated[
         Path | None,
@@ -171,7 +174,7 @@ def pull(
             raise UserError(
                 "It is not said where the package is.",
                 where="--from",
-                allowed="a folder that `adapterkit share push` wrote to",
+                allowed="a folder that `adapterkit share push` wrote to, or hub:OWNER/NAME",
                 hint="name the place, or say --offline for what was pulled before",
             )
         else:
@@ -191,7 +194,7 @@ def pull(
 
 @app.command("list")
 def list_packages(
-    place: Annotated[str, typer.Argument(metavar="PLACE", help="A folder that has packages.")],
+    place: Annotated[str, typer.Argument(metavar="PLACE", help="A folder, or hub:OWNER/NAME.")],
     json: options.Json = False,
 ) -> None:
     """List the packages of a place."""

@@ -39,8 +39,8 @@ class Entry:
         plan: Its plan.
         score: Its score.
         n: Seeds of the score.
-        bytes: Size of its archive.
-        digest: SHA-256 of its archive.
+        bytes: What it weighs.
+        digest: SHA-256 of its archive; none where the place keeps files one by one.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Entry:
     score: float
     n: int
     bytes: int
-    digest: str
+    digest: str | None
 
 
 class Place(Protocol):
