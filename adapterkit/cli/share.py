@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adapterkit.cli import options, output
+from adapterkit.cli import composing, options, output
+from adapterkit.cli.packages import BackboneOption, Target, print_package
 from adapterkit.runs.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,9 +21,6 @@ app = typer.Typer(
 
 Package = Annotated[
     Path, typer.Argument(metavar="PACKAGE", help="A package: its folder, or its .zip.")
-]
-Target = Annotated[
-    Path, typer.Option("--output", metavar="DIR", help="The folder to write; it must not exist.")
 ]
 
 
@@ -45,10 +43,7 @@ def pack(
         str,
         typer.Option("--licence", metavar="ID", help="Of the package, such as apache-2.0."),
     ] = "unknown",
-    backbone: Annotated[
-        str | None,
-        typer.Option("--backbone", metavar="B", help="Where the backbone is, if it was moved."),
-    ] = None,
+    backbone: BackboneOption = None,
     archive: Annotated[
         bool, typer.Option("--zip", help="Write DIR.zip as well: same content, same bytes.")
     ] = False,
@@ -79,7 +74,7 @@ def pack(
     if json:
         output.print_json({**manifest.as_dict(), "written": [str(path) for path in files]})
         return
-    _print_package(manifest)
+    print_package(manifest)
     output.print_facts([("written", str(path)) for path in files])
     typer.echo(f"\nWhat to type next:\n  adapterkit share push {folder} PLACE")
 
@@ -99,7 +94,7 @@ def verify(
     if json:
         output.print_json({**manifest.as_dict(), "verified": True})
         return
-    _print_package(manifest)
+    print_package(manifest)
     typer.echo(f"\n{package} is as it was packed.")
 
 
@@ -187,7 +182,7 @@ def pull(
     if json:
         output.print_json({**manifest.as_dict(), "path": str(folder or path)})
         return
-    _print_package(manifest)
+    print_package(manifest)
     output.print_facts([("path", str(folder or path))])
     typer.echo(f"\nWhat to type next:\n  adapterkit predict --adapter {folder or reference}")
 
@@ -214,7 +209,7 @@ def list_packages(
                 entry.name,
                 entry.version,
                 ", ".join(entry.aliases),
-                f"{entry.score:.4f}",
+                "" if entry.score is None else f"{entry.score:.4f}",
                 entry.n,
                 output.human_bytes(entry.bytes),
                 entry.plan,
@@ -256,22 +251,5 @@ def _copy(package: Path, folder: Path) -> None:
         shutil.copytree(package, target, dirs_exist_ok=True)
 
 
-def _print_package(manifest: PackageManifest) -> None:
-    facts: list[tuple[str, Any]] = [
-        ("package", manifest.name),
-        ("task", manifest.task),
-        ("plan", manifest.plan),
-        ("backbone", f"{manifest.backbone.id} ({manifest.backbone.fingerprint})"),
-        ("data", manifest.data.source),
-    ]
-    for split, score in manifest.scores.items():
-        spread = "" if score.sd is None else f" ± {score.sd:.4f}"
-        told = f"{score.mean:.4f}{spread} {manifest.metric}, n = {score.n}"
-        facts.append((f"{split} score", told))
-    facts += [
-        ("made from", manifest.origin.kind),
-        ("shipped", output.human_bytes(manifest.ledger.shipped_bytes)),
-        ("files", len(manifest.files)),
-        ("licence", manifest.licence),
-    ]
-    output.print_facts(facts)
+app.command("splice")(composing.splice)
+app.command("merge")(composing.merge)

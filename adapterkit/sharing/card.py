@@ -142,6 +142,8 @@ def _data_words(manifest: PackageManifest, task: TaskConfig) -> str:
 
 
 def _score_note(manifest: PackageManifest) -> str:
+    if not manifest.scores:
+        return "It was not scored yet: `adapterkit evaluate PACKAGE` does it."
     if manifest.origin.kind != "run":
         return (
             "These are the scores of what the package was made of, each alone; "

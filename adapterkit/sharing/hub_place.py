@@ -130,7 +130,7 @@ class HubRepository:
         with tempfile.TemporaryDirectory() as scratch:
             self._download(api, [MANIFEST_FILE], tags[version], Path(scratch))
             manifest = read_manifest(Path(scratch))
-        score = manifest.scores.get("test") or next(iter(manifest.scores.values()))
+        score = manifest.main_score
         others = (t for t, at in tags.items() if at == tags[version] and not _VERSION.fullmatch(t))
         return Entry(
             name=manifest.name,
@@ -138,8 +138,8 @@ class HubRepository:
             aliases=tuple(sorted(others)),
             task=manifest.task,
             plan=manifest.plan,
-            score=score.mean,
-            n=score.n,
+            score=score.mean if score else None,
+            n=score.n if score else 0,
             bytes=sum(record.bytes for record in manifest.files.values()),
             digest=None,
         )

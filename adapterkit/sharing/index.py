@@ -33,7 +33,7 @@ class Version(_Part):
         task: Its task.
         plan: Its plan.
         backbone: Fingerprint of its backbone.
-        score: Mean of its test score, or of dev where there is none.
+        score: Mean of its test score, or of dev where there is none; none where it was not scored.
         n: Seeds of that score.
     """
 
@@ -44,8 +44,8 @@ class Version(_Part):
     task: str
     plan: str
     backbone: str
-    score: float
-    n: int
+    score: float | None
+    n: int = Field(ge=0)
 
 
 class Listed(_Part):
@@ -110,7 +110,7 @@ class Index(_Part):
         version = next((v for v in listed.versions if v.digest == digest), None)
         versions = listed.versions
         if version is None:
-            score = manifest.scores.get("test") or next(iter(manifest.scores.values()))
+            score = manifest.main_score
             version = Version(
                 version=f"v{len(versions) + 1}",
                 digest=digest,
@@ -119,8 +119,8 @@ class Index(_Part):
                 task=manifest.task,
                 plan=manifest.plan,
                 backbone=manifest.backbone.fingerprint,
-                score=score.mean,
-                n=score.n,
+                score=score.mean if score else None,
+                n=score.n if score else 0,
             )
             versions = (*versions, version)
         named = {**listed.aliases, **dict.fromkeys(aliases, version.version)}

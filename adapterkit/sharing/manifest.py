@@ -93,7 +93,7 @@ class Origin(_Part):
     """How the weights came about.
 
     Attributes:
-        kind: ``run``: those of one run; ``average``: the mean of several packages or runs;
+        kind: ``run``: those of one run; ``average``: the mean of several runs or packages;
             ``arithmetic``: a weighted sum of them; ``splice``: steps of one and steps of another.
         seed: Of the run whose weights they are.
         parents: What they were made of, in order: a digest each.
@@ -135,7 +135,8 @@ class PackageManifest(_Part):
         hyperparameters: As the run resolved them.
         metric: What the score is.
         seeds: The runs that were scored.
-        scores: Their scores by split. Of ``average`` and the like they are those of the parents.
+        scores: Their scores by split. Of the mean of several runs they are those of the runs, and
+            of what was made of packages there are none.
         metrics: All measures by split, of the run whose weights these are.
         origin: How the weights came about.
         ledger: Parameters and bytes.
@@ -177,6 +178,11 @@ class PackageManifest(_Part):
         """The folders that hold adapters in AdapterHub's format."""
         suffix = f"/{ADAPTER_CONFIG_FILE}"
         return tuple(name.removesuffix(suffix) for name in self.files if name.endswith(suffix))
+
+    @property
+    def main_score(self) -> Score | None:
+        """The score of test, or of another split; none of a package that was not scored."""
+        return self.scores.get("test") or next(iter(self.scores.values()), None)
 
     def config(self) -> TaskConfig:
         """The task's configuration.

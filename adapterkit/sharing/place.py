@@ -37,7 +37,7 @@ class Entry:
         aliases: What else the version is called.
         task: Its task.
         plan: Its plan.
-        score: Its score.
+        score: Its score, if it was scored.
         n: Seeds of the score.
         bytes: What it weighs.
         digest: SHA-256 of its archive; none where the place keeps files one by one.
@@ -48,7 +48,7 @@ class Entry:
     aliases: tuple[str, ...]
     task: str
     plan: str
-    score: float
+    score: float | None
     n: int
     bytes: int
     digest: str | None

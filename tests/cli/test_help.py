@@ -43,6 +43,8 @@ VERBS = (
     "share push",
     "share pull",
     "share list",
+    "share splice",
+    "share merge",
     "distill",
     "doctor",
 )

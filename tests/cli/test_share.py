@@ -84,6 +84,10 @@ def test_offline_finds_what_was_pulled(cli, packed, tmp_path):
         (("pull", "bc5cdr", "--from", "store"), "TASK@PLAN"),
         (("pull", "bc5cdr@tiny", "--from", "no-store"), "no such store"),
         (("list", "no-store"), "no such store"),
+        (("splice", "a", "b:1", "--output", "new"), "PACKAGE:STEPS"),
+        (("splice", "a:x", "b:1", "--output", "new"), "no recursion steps"),
+        (("merge", "a", "b", "--weights", "1,x", "--output", "new"), "--weights"),
+        (("merge", "a", "b", "--output", "new"), "cannot be read"),
     ],
 )
 def test_mistakes_are_told(cli, arguments, told, tmp_path, monkeypatch):
@@ -108,3 +112,16 @@ def test_a_changed_package_is_refused_everywhere(cli, packed, tiny_backbone, tmp
         outcome = cli(*command, stdin=TEXT)
         assert outcome.status == 2, command
         assert "README.md" in outcome.stderr
+
+
+def test_packages_are_made_of_others(cli, packed, tiny_backbone, tmp_path):
+    common = ("--backbone", tiny_backbone, "--json")
+    parts = (f"{packed}:0-1", f"{packed}:2-3")
+    spliced = cli("share", "splice", *parts, "--output", tmp_path / "one", *common)
+    assert spliced.status == 0, spliced.stderr
+    assert spliced.json["origin"]["steps"] == ["0-1", "2-3"]
+    merged = cli("share", "merge", packed, packed, "--output", tmp_path / "two", *common)
+    assert merged.status == 0, merged.stderr
+    expected = cli("evaluate", packed, *common).json["metrics"]
+    assert cli("evaluate", tmp_path / "one", *common).json["metrics"] == expected
+    assert cli("evaluate", tmp_path / "two", *common).json["metrics"] == expected
