@@ -18,3 +18,29 @@ def check_there(source: str) -> None:
     path = located(source)
     if not is_package(path):
         load(path)
+
+
+def start_of(source: str) -> tuple[str, str]:
+    """The folder and plan of a run or package to start from, verified.
+
+    Args:
+        source: A run directory, a package, or the name of one that was pulled.
+
+    Raises:
+        UserError: It is not there, or not as it was written.
+    """
+    from adapterkit.plans.manifest import read_plan_manifest
+    from adapterkit.runs.directory import RunDirectory
+    from adapterkit.sharing.cache import user_package_cache
+    from adapterkit.sharing.locating import is_package, located
+    from adapterkit.sharing.seeds import read_sealed
+    from adapterkit.sharing.verifying import verify_package
+
+    path = located(source)
+    if not is_package(path):
+        read_sealed(path)
+        folder = RunDirectory(path).adapter_path
+    else:
+        folder = path if path.is_dir() else user_package_cache().keep(path)
+        verify_package(folder)
+    return str(folder), read_plan_manifest(folder).plan

@@ -10,6 +10,7 @@ import typer
 
 from adapterkit.cli import options
 from adapterkit.cli import output as words
+from adapterkit.cli.learned import start_of
 from adapterkit.cli.measures import warn_of_sample
 from adapterkit.runs.errors import UserError
 
@@ -72,6 +73,14 @@ def tune(
             "they make of it; or run them with every batch.",
         ),
     ] = "auto",
+    start_from: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="RUN|PACKAGE",
+            help="Start from what this one learned, with its plan, instead of from new weights.",
+        ),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option("--threads", metavar="N", min=1, help="Processor threads to use.")
     ] = None,
@@ -118,6 +127,10 @@ def _asked(context: typer.Context) -> dict[str, Any]:
             given[name] = value
     asked = {name: value for name, value in given.items() if name not in _OUTSIDE_THE_REQUEST}
     ways = {name: asked.pop(name, None) for name in ("mode", "steps", "plan")}
+    if "start_from" in asked:
+        asked["start_from"], plan = start_of(asked["start_from"])
+        if not any(ways.values()):
+            ways["plan"] = plan
     if any(ways.values()):
         # A stopped run may have another backbone than the one typed now, or not typed.
         backbone = None if context.params["resume"] else context.params["backbone"]

@@ -11,7 +11,9 @@ from typing import Final
 
 from adapterkit.runs.atomic import write_json
 from adapterkit.runs.errors import UserError
+from adapterkit.runs.hashing import sha256_file
 from adapterkit.runs.lock import hold
+from adapterkit.sharing.archive import unpack_archive
 from adapterkit.sharing.names import LATEST, Reference
 from adapterkit.sharing.place import Place, Stored
 from adapterkit.sharing.verifying import verify_package
@@ -61,6 +63,20 @@ class PackageCache:
                 write_json(self.folder / _PINS, pins)
         verify_package(target)
         return target, stored
+
+    def keep(self, archive: Path) -> Path:
+        """Unpack an archive to where it stays, under no name.
+
+        Raises:
+            UserError: It is not in order.
+        """
+        target = self.folder / sha256_file(archive)
+        if not target.is_dir():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with hold(self.folder, wait=_PATIENCE):
+                if not target.is_dir():
+                    unpack_archive(archive, target)
+        return target
 
     def find(self, reference: Reference, place: str | None = None) -> Path:
         """The folder of a package that was pulled before; nothing is fetched.

@@ -26,8 +26,6 @@ def add_head(model: RecursiveAdapterModel, task: TaskConfig, name: str, seed: in
     """
     import torch
 
-    from adapterkit.backbones.dropout import StepDropout
-
     names = task.output_names
     id2label = dict(enumerate(names))
     with torch.random.fork_rng(devices=[]):
@@ -45,7 +43,16 @@ def add_head(model: RecursiveAdapterModel, task: TaskConfig, name: str, seed: in
                 multilabel=task.kind == "multilabel",
                 id2label=id2label,
             )
-    for module in model.heads[name].modules():
-        if type(module) is torch.nn.Dropout:
-            module.__class__ = StepDropout
+    hasten_dropout(model, name)
     model.active_head = name
+
+
+def hasten_dropout(model: RecursiveAdapterModel, name: str) -> None:
+    """Let the dropout of a head draw its numbers as the steps do."""
+    from torch import nn
+
+    from adapterkit.backbones.dropout import StepDropout
+
+    for module in model.heads[name].modules():
+        if type(module) is nn.Dropout:
+            module.__class__ = StepDropout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from adapterkit.backbones.loading import Backbone, load_backbone
@@ -21,6 +22,7 @@ from adapterkit.tuning.heads import add_head
 from adapterkit.tuning.prefix import PrefixRecord
 from adapterkit.tuning.request import Request
 from adapterkit.tuning.settings import Settings, check_range, resolve_settings
+from adapterkit.tuning.starting import adapted_digest, start_from
 
 _LARGEST_SEED = 2**32 - 1
 """NumPy's generator takes no larger one."""
@@ -53,11 +55,14 @@ class Prepared:
     @property
     def inputs(self) -> dict[str, Any]:
         """What a resumed run must find unchanged."""
-        return {
+        inputs = {
             "backbone": self.backbone.fingerprint,
             "data": dict(self.data.sha256),
             "settings": self.settings.as_dict(),
         }
+        if self.request.start_from is not None:
+            inputs["weights it started from"] = adapted_digest(Path(self.request.start_from))
+        return inputs
 
 
 def prepare(request: Request, progress: Progress) -> Prepared:
@@ -80,7 +85,10 @@ def prepare(request: Request, progress: Progress) -> Prepared:
     examples = dict(data.splits)
     examples["train"] = examples["train"][: request.limit_train]
     name = adapter_name(task)
-    applied = apply_plan(backbone.model, plan, name=name, seed=request.seed)
+    if request.start_from is None:
+        applied = apply_plan(backbone.model, plan, name=name, seed=request.seed)
+    else:
+        applied = start_from(Path(request.start_from), backbone.model, plan, task, name)
     settings = resolve_settings(
         len(examples["train"]),
         max_length,
@@ -90,7 +98,8 @@ def prepare(request: Request, progress: Progress) -> Prepared:
         batch_tokens=request.batch_tokens,
         patience=request.patience,
     )
-    add_head(backbone.model, task, name, request.seed)
+    if name not in backbone.model.heads:
+        add_head(backbone.model, task, name, request.seed)
     splits = {
         split: evaluation_split(
             task, examples[split], backbone.tokenizer, max_length, request.protocol

@@ -33,6 +33,7 @@ class Request:
         limit_train: Train on the first so many examples.
         protocol: How NER is scored.
         prefix_cache: Whether the states of the frozen prefix are kept; see `prefix`.
+        start_from: Folder of an adapted model whose weights the run starts from.
     """
 
     task: str
@@ -47,6 +48,7 @@ class Request:
     limit_train: int | None = None
     protocol: Protocol = "word"
     prefix_cache: PrefixCacheMode = "auto"
+    start_from: str | None = None
 
     def __post_init__(self) -> None:
         """Make paths absolute, so that the run can be resumed from any folder."""
@@ -54,6 +56,8 @@ class Request:
             object.__setattr__(self, "task", str(Path(self.task).expanduser().absolute()))
         for name in ("backbone", "data"):
             object.__setattr__(self, name, _absolute(getattr(self, name)))
+        if self.start_from is not None:
+            object.__setattr__(self, "start_from", str(Path(self.start_from).absolute()))
 
     def as_dict(self) -> dict[str, Any]:
         """As plain JSON values, for ``state.json``."""
@@ -94,7 +98,8 @@ def check_same(asked: Request, started: Request) -> None:
     different = [name for name in now if now[name] != then[name]]
     if different:
         name = different[0]
-        option = {"learning_rate": "lr"}.get(name, name.replace("_", "-"))
+        options = {"learning_rate": "lr", "start_from": "from"}
+        option = options.get(name, name.replace("_", "-"))
         raise UserError(
             "the run to resume was started with other options",
             where=f"--{option}",

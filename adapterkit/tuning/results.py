@@ -105,6 +105,7 @@ def _manifest(
             "schedule": "linear",
         },
         "metrics": dict(metrics),
+        "start": _start(prepared),
         "prefix": None if prepared.prefix is None else prepared.prefix.as_dict(),
         "timings": dict(timings),
         "memory": {"peak_bytes": peak_memory_bytes()},
@@ -115,6 +116,13 @@ def _manifest(
     }
     # As JSON has it, so that the manifest equals the one read back.
     return RunManifest.model_validate(json_ready(values))
+
+
+def _start(prepared: Prepared) -> dict[str, str] | None:
+    """What the weights were before training, where they were not new."""
+    if prepared.request.start_from is None:
+        return None
+    return {"sha256": prepared.inputs["weights it started from"]}
 
 
 def _notes(prepared: Prepared) -> list[str]:

@@ -31,6 +31,7 @@ from adapterkit.tuning.profiling import profiling
 from adapterkit.tuning.request import PrefixCacheMode, Request, check_same
 from adapterkit.tuning.results import batch_padding, drop_work, write_results
 from adapterkit.tuning.run import Run
+from adapterkit.tuning.starting import adapted_folder
 from adapterkit.tuning.trainer import PlanTrainer
 
 RUNS = Path("runs")
@@ -53,6 +54,7 @@ def tune(
     limit_train: int | None = None,
     protocol: Protocol = "word",
     prefix_cache: PrefixCacheMode = "auto",
+    start_from: str | Path | None = None,
     profile: bool = False,
     resume: bool = False,
     progress: Progress | None = None,
@@ -77,6 +79,8 @@ def tune(
         protocol: ``"word"``, or ``"nlpie"`` to reproduce its figures.
         prefix_cache: ``"off"`` runs the steps below the lowest that learns with every batch;
             ``"auto"`` once a text, where that is exact.
+        start_from: A run directory or a package's folder with the same plan, whose weights are
+            trained on instead of new ones. Its head is taken where the labels are the same.
         profile: Record where the time of some updates goes; changes nothing else.
         resume: Go on with the unfinished run in `output`.
         progress: Told how it goes.
@@ -99,6 +103,7 @@ def tune(
         limit_train=limit_train,
         protocol=protocol,
         prefix_cache=prefix_cache,
+        start_from=None if start_from is None else str(adapted_folder(start_from)),
     )
     how: dict[str, Any] = {"profile": profile, "progress": progress, "command": command}
     if resume:

@@ -125,3 +125,15 @@ def test_packages_are_made_of_others(cli, packed, tiny_backbone, tmp_path):
     expected = cli("evaluate", packed, *common).json["metrics"]
     assert cli("evaluate", tmp_path / "one", *common).json["metrics"] == expected
     assert cli("evaluate", tmp_path / "two", *common).json["metrics"] == expected
+
+
+def test_tuning_starts_from_a_package(cli, packed, tiny_backbone, tmp_path):
+    common = ("--backbone", tiny_backbone, "--data", "sample", "--epochs", "1")
+    few = ("--limit-train", "8", "--json", "--output", tmp_path / "run")
+    tuned = cli("tune", "--task", "bc5cdr", "--from", packed, *common, *few)
+    assert tuned.status == 0, tuned.stderr
+    assert tuned.json["plan"] == cli("share", "verify", packed, "--json").json["plan"]
+    assert tuned.json["start"]["sha256"]
+    wrong = cli("tune", "--task", "bc5cdr", "--from", packed, "--mode", "full", *common)
+    assert wrong.status == 2
+    assert "weights of its own plan" in wrong.stderr
