@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +85,7 @@ def _facts(manifest: PackageManifest) -> dict[str, Any]:
         "backbone": f"{ledger.backbone + ledger.layerwise:,}",
         "versions": [(n, manifest.versions[n]) for n in _VERSIONS if n in manifest.versions],
         "example": EXAMPLE,
-        "labels": repr(list(manifest.labels)),
+        "labels": json.dumps(manifest.labels),
     }
 
 

@@ -112,7 +112,8 @@ def check_adapter_config(path: Path) -> None:
             "This is an adapter of PEFT, not of AdapterHub.",
             where=f"{path}: peft_type",
             found=str(content["peft_type"])[:100],
-            hint="import it with `adapterkit share import-peft`",
+            allowed="AdapterHub's adapter_config.json",
+            hint="load it with peft; adapterkit does not read it yet",
         )
     _check_keys(path, content, TOP_KEYS)
     config = _object(path, content.get("config"))

@@ -115,7 +115,11 @@ def test_its_adapterkit_snippet_runs(package: Path, backbone: Path, tmp_path: Pa
 
 @pytest.mark.parametrize(
     "plan",
-    ["adapter", "0:frozen 1-2:adapter(lora,r=4)", "0:adapter(seq_bn) 1-2:adapter(compacter,r=4)"],
+    [
+        "0:adapter(seq_bn) 1:frozen 2:adapter(lora,r=4)",
+        pytest.param("adapter", marks=pytest.mark.slow),
+        pytest.param("0:frozen 1-2:adapter(compacter,r=4)", marks=pytest.mark.slow),
+    ],
 )
 def test_its_stock_snippet_runs_where_adapterkit_is_not(
     plan: str, run_tiny: object, backbone: Path, tmp_path: Path
