@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from adapterkit.cli import composing, options, output
 from adapterkit.cli.packages import BackboneOption, Target, print_package
 from adapterkit.runs.errors import UserError
-
-if TYPE_CHECKING:
-    from adapterkit.sharing.manifest import PackageManifest
 
 app = typer.Typer(
     help="Pack what runs learned, verify packages, and fetch and publish them.",
@@ -86,16 +83,52 @@ def verify(
         str | None,
         typer.Option("--backbone", metavar="B", help="Also hold it to this backbone."),
     ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option("--key", metavar="PUBLIC.pem", help="Also demand a signature by this key."),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Check every file, number and name of a package without loading anything."""
-    with output.clear_stdout(json):
-        manifest = _verified(package, _fingerprint(backbone))
+    from adapterkit.sharing.archive import opened
+    from adapterkit.sharing.signing import check_signature
+    from adapterkit.sharing.verifying import verify_package
+
+    with output.clear_stdout(json), opened(package) as folder:
+        manifest = verify_package(folder, backbone=_fingerprint(backbone))
+        signature = check_signature(folder, key)
     if json:
-        output.print_json({**manifest.as_dict(), "verified": True})
+        output.print_json({**manifest.as_dict(), "verified": True, "signature": signature})
         return
     print_package(manifest)
+    words = {
+        "unsigned": "not signed",
+        "signed": "signed; --key says by whom it must be",
+        "verified": f"signed by the key {key}",
+    }
+    output.print_facts([("signature", words[signature])])
     typer.echo(f"\n{package} is as it was packed.")
+
+
+@app.command("sign")
+def sign(
+    package: Annotated[Path, typer.Argument(metavar="PACKAGE", help="A package's folder.")],
+    key: Annotated[
+        Path,
+        typer.Option("--key", metavar="PRIVATE.pem", help="An elliptic-curve key, unencrypted."),
+    ],
+    json: options.Json = False,
+) -> None:
+    """Sign a package, so that others can tell whose it is (needs the extra 'sign')."""
+    from adapterkit.sharing.signing import sign_package
+
+    with output.clear_stdout(json):
+        written = sign_package(package, key)
+    if json:
+        output.print_json({"signature": str(written)})
+        return
+    output.print_facts([("signature", str(written))])
+    typer.echo(f"\nWhat to type next:\n  adapterkit share verify {package} --key PUBLIC.pem")
 
 
 @app.command("push")
@@ -149,6 +182,10 @@ def pull(
         Path | None,
         typer.Option("--output", metavar="DIR", help="Also copy it to this new folder."),
     ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option("--key", metavar="PUBLIC.pem", help="Demand a signature by this key."),
+    ] = None,
     offline: Annotated[
         bool, typer.Option("--offline", help="Only look at what was pulled before.")
     ] = False,
@@ -157,6 +194,8 @@ def pull(
     """Fetch a package, verify it, and remember which bytes its name stands for."""
     from adapterkit.sharing.cache import user_package_cache
     from adapterkit.sharing.names import Reference
+    from adapterkit.sharing.signing import check_signature
+    from adapterkit.sharing.verifying import verify_package
 
     reference = Reference.parse(name)
     cache = user_package_cache()
@@ -176,7 +215,9 @@ def pull(
             from adapterkit.sharing.places import open_place
 
             path, _ = cache.pull(reference, open_place(place))
-        manifest = _verified(path)
+        manifest = verify_package(path)
+        if key is not None:
+            check_signature(path, key)
         if folder is not None:
             _copy(path, folder)
     if json:
@@ -217,14 +258,6 @@ def list_packages(
             for entry in entries
         ],
     )
-
-
-def _verified(package: Path, fingerprint: str | None = None) -> PackageManifest:
-    from adapterkit.sharing.archive import opened
-    from adapterkit.sharing.verifying import verify_package
-
-    with opened(package) as folder:
-        return verify_package(folder, backbone=fingerprint)
 
 
 def _fingerprint(backbone: str | None) -> str | None:

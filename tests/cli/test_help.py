@@ -40,6 +40,7 @@ VERBS = (
     "share",
     "share pack",
     "share verify",
+    "share sign",
     "share push",
     "share pull",
     "share list",
