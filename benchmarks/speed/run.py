@@ -104,12 +104,15 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16, help="sentences a batch, on average")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--trials", type=int, default=5, help="of each competitor")
+    parser.add_argument("--note", help="what a reader must know of this measurement")
     parser.add_argument("--only", nargs="+", help="competitors whose names hold one of these")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         batch_tokens = _prepare(work, options)
         record = _open_record(options, batch_tokens)
+        if options.note:
+            record["note"] = options.note
         done = {(trial["competitor"], trial["seed"]) for trial in record["trials"]}
         for trial in range(options.trials):
             rate = matrix_product_rate(torch.device("cpu"), torch.float32)

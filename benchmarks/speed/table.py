@@ -23,7 +23,9 @@ def speed_table(record: dict[str, Any]) -> str:
         f" ({settings['batch_tokens']} word pieces for adapterkit), {settings['threads']} threads"
         f" of {record['hardware']['cpu']}; commit `{record['commit'][:10]}`, {record['date']}."
         f" Square matrix products ran at {min(rates):.0f} to {max(rates):.0f} GFLOP/s between the"
-        " trials. Medians; times are those of whole processes (by the clock, then the processor's),"
+        " trials."
+        + (f" {record['note']}" if "note" in record else "")
+        + " Medians; times are those of whole processes (by the clock, then the processor's),"
         f" of their training, and of predicting and scoring dev and test; ratios are to {first}.",
         "",
         "| what ran | learns | whole run | | processor | | training | | predicting | | test F1"
