@@ -33,6 +33,7 @@ def main() -> None:
     """Train what is missing, time every plan, and write the record."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--output", type=Path, required=True, help="the JSON file to write")
+    parser.add_argument("--plans", nargs="+", default=PLANS)
     parser.add_argument("--adapters", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=2)
@@ -43,7 +44,7 @@ def main() -> None:
     record |= {"adapters": options.adapters, "threads": options.threads, "runs": []}
     if options.note:
         record["note"] = options.note
-    for plan in PLANS:
+    for plan in options.plans:
         folders = [_trained(record, plan, seed, options.runs) for seed in range(options.adapters)]
         record["runs"] += _timed(plan, folders, options)
         write_record(options.output, record)
