@@ -55,6 +55,14 @@ def pack(
     from adapterkit.sharing.archive import SUFFIX, write_archive
     from adapterkit.sharing.packing import pack as make
 
+    packed = folder.with_name(folder.name + SUFFIX) if archive else None
+    if packed is not None and packed.exists():
+        raise UserError(
+            "The archive is there already.",
+            where=str(packed),
+            allowed="a path that does not exist yet",
+            hint="choose another --output, or move the old one away",
+        )
     with output.clear_stdout(json):
         manifest = make(
             runs,
@@ -64,10 +72,9 @@ def pack(
             licence=licence,
             backbone=backbone,
         )
-        files = [folder]
-        if archive:
-            files.append(folder.with_name(folder.name + SUFFIX))
-            write_archive(folder, files[-1])
+        if packed is not None:
+            write_archive(folder, packed)
+    files = [folder, *([packed] if packed else [])]
     if json:
         output.print_json({**manifest.as_dict(), "written": [str(path) for path in files]})
         return
@@ -194,17 +201,18 @@ def pull(
     """Fetch a package, verify it, and remember which bytes its name stands for."""
     from adapterkit.sharing.cache import user_package_cache
     from adapterkit.sharing.names import Reference
+    from adapterkit.sharing.places import open_place
     from adapterkit.sharing.signing import check_signature
     from adapterkit.sharing.verifying import verify_package
 
     reference = Reference.parse(name)
     cache = user_package_cache()
+    source = None if place is None else open_place(place)
     with output.clear_stdout(json):
         if offline:
-            from adapterkit.sharing.places import open_place
-
-            path = cache.find(reference, open_place(place).id if place else None)
-        elif place is None:
+            path = cache.find(reference, None if source is None else source.id)
+            check_signature(path, key)
+        elif source is None:
             raise UserError(
                 "It is not said where the package is.",
                 where="--from",
@@ -212,12 +220,8 @@ def pull(
                 hint="name the place, or say --offline for what was pulled before",
             )
         else:
-            from adapterkit.sharing.places import open_place
-
-            path, _ = cache.pull(reference, open_place(place))
+            path, _ = cache.pull(reference, source, key)
         manifest = verify_package(path)
-        if key is not None:
-            check_signature(path, key)
         if folder is not None:
             _copy(path, folder)
     if json:

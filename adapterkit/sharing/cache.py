@@ -16,6 +16,7 @@ from adapterkit.runs.lock import hold
 from adapterkit.sharing.archive import unpack_archive
 from adapterkit.sharing.names import LATEST, Reference
 from adapterkit.sharing.place import Place, Stored
+from adapterkit.sharing.signing import check_signature
 from adapterkit.sharing.verifying import verify_package
 
 CACHE_VARIABLE: Final = "ADAPTERKIT_PACKAGE_CACHE"
@@ -33,12 +34,15 @@ class PackageCache:
 
     folder: Path
 
-    def pull(self, reference: Reference, place: Place) -> tuple[Path, Stored]:
+    def pull(
+        self, reference: Reference, place: Place, key: Path | None = None
+    ) -> tuple[Path, Stored]:
         """Fetch a package, keep it, and pin what the reference stands for.
 
         Args:
             reference: Which package.
             place: Where from.
+            key: The public key it must be signed with; one that is not is neither kept nor pinned.
 
         Returns:
             The folder of the package, and what it is.
@@ -51,6 +55,7 @@ class PackageCache:
         with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
             fetched = Path(scratch) / "package"
             stored = place.fetch(reference, fetched)
+            check_signature(fetched, key)
             with hold(self.folder, wait=_PATIENCE):
                 pins = self._pins()
                 self._check_pin(pins, place.id, reference, stored)
@@ -98,7 +103,8 @@ class PackageCache:
                 hint=f"name the one you mean by its digest: {reference.name}:sha256:...",
             )
         for digest in digests:
-            return self.folder / digest
+            if (self.folder / digest).is_dir():
+                return self.folder / digest
         known = sorted(
             {name.removesuffix(f":{LATEST}") for found in pins.values() for name in found}
         )

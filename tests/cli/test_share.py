@@ -137,3 +137,12 @@ def test_tuning_starts_from_a_package(cli, packed, tiny_backbone, tmp_path):
     wrong = cli("tune", "--task", "bc5cdr", "--from", packed, "--mode", "full", *common)
     assert wrong.status == 2
     assert "weights of its own plan" in wrong.stderr
+
+
+def test_an_archive_that_is_there_is_left_alone(cli, tiny_run, tmp_path):
+    (tmp_path / "package.zip").write_bytes(b"mine")
+    outcome = cli("share", "pack", tiny_run, "--output", tmp_path / "package", "--zip")
+    assert outcome.status == 2
+    assert "package.zip" in outcome.stderr
+    assert (tmp_path / "package.zip").read_bytes() == b"mine"
+    assert not (tmp_path / "package").exists()

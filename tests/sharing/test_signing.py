@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from adapterkit.runs.errors import UserError
 from adapterkit.sharing.archive import unpack_archive, write_archive
+from adapterkit.sharing.cache import PackageCache
 from adapterkit.sharing.names import Reference
 from adapterkit.sharing.signing import check_signature, sign_package
 from adapterkit.sharing.store import Store
@@ -69,6 +70,20 @@ def test_it_travels_with_the_package(signed: Path, tmp_path: Path) -> None:
     write_archive(signed, tmp_path / "package.zip")
     unpack_archive(tmp_path / "package.zip", tmp_path / "unpacked")
     assert check_signature(tmp_path / "unpacked", tmp_path / "mine.pub.pem") == "verified"
+
+
+def test_what_is_wrongly_signed_is_neither_kept_nor_found(
+    package: Path, signed: Path, tmp_path: Path
+) -> None:
+    store, cache = Store(tmp_path / "store"), PackageCache(tmp_path / "cache")
+    store.push(package)
+    with pytest.raises(UserError, match="not signed"):
+        cache.pull(Reference("bc5cdr@tiny"), store, tmp_path / "mine.pub.pem")
+    with pytest.raises(UserError, match="not pulled yet"):
+        cache.find(Reference("bc5cdr@tiny"))
+    store.push(signed)
+    path, _ = cache.pull(Reference("bc5cdr@tiny"), store, tmp_path / "mine.pub.pem")
+    assert cache.find(Reference("bc5cdr@tiny")) == path
 
 
 @pytest.mark.parametrize("name", ["adapterkit.json", "README.md", "plan.json"])
