@@ -71,7 +71,6 @@ def _facts(manifest: PackageManifest) -> dict[str, Any]:
         "p": manifest,
         "task": task,
         "pipeline": _PIPELINES[task.kind],
-        "language": "en",
         "hub_data": task.hub.repository if task.hub and manifest.data.source == "hub" else None,
         "hub_metric": "f1" if "f1" in manifest.metric else manifest.metric,
         "index": _index_rows(manifest, metric),

@@ -123,8 +123,8 @@ def combine(
 ) -> PackageManifest:
     """Write a package whose tensors are weighted sums of those of others with the same plan.
 
-    With weights that add up to one this averages them; others are task arithmetic (Ilharco et al.
-    2023, arXiv:2212.04089) with adapters as task vectors. Where all have the same labels the heads
+    Without weights this averages them; others are task arithmetic (Ilharco et al. 2023,
+    arXiv:2212.04089) with adapters as task vectors. Where all have the same labels the heads
     are summed too, and otherwise the head is that of the first.
 
     Args:
@@ -147,7 +147,7 @@ def combine(
             hint="splice them by recursion steps instead",
         )
     origin = Origin(
-        kind="average" if math.isclose(sum(factors), 1) else "arithmetic",
+        kind="average" if factors == [1 / len(factors)] * len(factors) else "arithmetic",
         parents=tuple(parent.digest for parent in parents),
         weights=tuple(factors),
     )
