@@ -44,13 +44,13 @@ def evaluate(
 
     check_there(run)
     from adapterkit.sharing.loading import load_learned
-    from adapterkit.tuning.rescoring import check_split, evaluate_loaded
+    from adapterkit.tuning.rescoring import check_split, evaluate_adapter
 
     check_split(split)
     with output.clear_stdout(json), ProgressBars() as progress:
         progress.begin("loading the adapter")
         loaded = load_learned(run, backbone=backbone)
-        result = evaluate_loaded(loaded, run, task, split, data, progress)
+        result = evaluate_adapter(loaded, run, task, split, data, progress)
     if json:
         output.print_json(result)
     else:

@@ -15,6 +15,7 @@ from typing import Final
 from adapterkit.backbones.safety import MAX_JSON_BYTES
 from adapterkit.runs.atomic import atomic_directory, atomic_file
 from adapterkit.runs.errors import UserError
+from adapterkit.runs.hashing import sha256_file
 from adapterkit.sharing.layout import (
     MAX_FILE_BYTES,
     MAX_FILES,
@@ -40,7 +41,7 @@ _LARGEST_END = 22 + 65_535
 _LARGEST_DIRECTORY = 1 << 20
 
 
-def write_archive(folder: str | Path, target: str | Path) -> None:
+def write_archive(folder: str | Path, target: str | Path) -> PackageManifest:
     """Write a package as an archive: the same content gives the same bytes.
 
     Files are stored as they are, because what compresses them differs between machines.
@@ -49,11 +50,14 @@ def write_archive(folder: str | Path, target: str | Path) -> None:
         folder: A package, which is verified first.
         target: The file; it appears whole or not at all.
 
+    Returns:
+        What ``adapterkit.json`` says.
+
     Raises:
         UserError: The package is not in order, or the file cannot be written.
     """
     folder = Path(folder)
-    verify_package(folder)
+    manifest = verify_package(folder)
     names = sorted(
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
     )
@@ -65,6 +69,18 @@ def write_archive(folder: str | Path, target: str | Path) -> None:
             entry = zipfile.ZipInfo(name, _MOMENT)
             entry.create_system, entry.external_attr = _UNIX, _MODE
             archive.writestr(entry, (folder / name).read_bytes())
+    return manifest
+
+
+def archive_digest(folder: str | Path) -> tuple[PackageManifest, str]:
+    """What a package says of itself, and the SHA-256 that its archive has.
+
+    Raises:
+        UserError: The package is not in order.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        archive = Path(scratch) / f"package{SUFFIX}"
+        return write_archive(folder, archive), sha256_file(archive)
 
 
 def unpack_archive(

@@ -259,9 +259,7 @@ def _write(
         for entry in (folder / "adapted").iterdir():
             entry.rename(folder / entry.name)
         (folder / "adapted").rmdir()
-        seal_folder(folder, described, backbone)
-        verify_package(folder)
-    return verify_package(output)
+        return seal_folder(folder, described, backbone)
 
 
 def _describe(

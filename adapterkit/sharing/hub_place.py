@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shutil
 import tempfile
@@ -16,8 +15,7 @@ from adapterkit.backbones.hub import reachable
 from adapterkit.backbones.safety import MAX_JSON_BYTES
 from adapterkit.runs.atomic import atomic_directory
 from adapterkit.runs.errors import UserError
-from adapterkit.runs.hashing import sha256_file
-from adapterkit.sharing.archive import SUFFIX, write_archive
+from adapterkit.sharing.archive import archive_digest
 from adapterkit.sharing.layout import (
     MANIFEST_FILE,
     MAX_FILE_BYTES,
@@ -29,7 +27,6 @@ from adapterkit.sharing.layout import (
 from adapterkit.sharing.manifest import PackageManifest, read_manifest
 from adapterkit.sharing.names import LATEST, Reference, check_alias
 from adapterkit.sharing.place import Entry, Stored
-from adapterkit.sharing.verifying import verify_package
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -79,7 +76,7 @@ class HubRepository:
         """
         for alias in aliases:
             check_alias(alias)
-        manifest, digest = verify_package(folder), _digest(folder)
+        manifest, digest = archive_digest(folder)
         with self._speaking():
             api = self._api()
             api.create_repo(self.repository, exist_ok=True)
@@ -113,7 +110,7 @@ class HubRepository:
                     for name in names:
                         (folder / name).parent.mkdir(exist_ok=True)
                         shutil.copyfile(Path(scratch) / name, folder / name)
-                    manifest, digest = verify_package(folder), _digest(folder)
+                    manifest, digest = archive_digest(folder)
                     self._check_reference(reference, manifest, digest)
         known = [tag for tag, at in tags.items() if at == info.sha and _VERSION.fullmatch(tag)]
         return Stored(manifest.name, known[0] if known else str(info.sha), digest, manifest)
@@ -147,7 +144,7 @@ class HubRepository:
     def _api(self) -> HfApi:
         from huggingface_hub import HfApi
 
-        return HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
+        return HfApi()
 
     def _download(self, api: HfApi, names: list[str], commit: str, folder: Path) -> None:
         for name in names:
@@ -258,13 +255,6 @@ def _wanted(siblings: Any, place: str) -> list[str]:
             allowed="a repository that `adapterkit share push` wrote to",
         )
     return sorted(sizes)
-
-
-def _digest(folder: Path) -> str:
-    with tempfile.TemporaryDirectory() as scratch:
-        archive = Path(scratch) / f"package{SUFFIX}"
-        write_archive(folder, archive)
-        return sha256_file(archive)
 
 
 def _last(tags: dict[str, str]) -> int:

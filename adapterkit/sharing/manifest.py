@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -13,7 +12,7 @@ from adapterkit.backbones.safety import read_json
 from adapterkit.plans.step_plan import StepPlan
 from adapterkit.runs.atomic import write_json
 from adapterkit.runs.errors import UserError
-from adapterkit.runs.hashing import sha256_text
+from adapterkit.runs.sealing import digest
 from adapterkit.sharing.layout import ADAPTER_CONFIG_FILE, MANIFEST_FILE
 from adapterkit.tasks.config import TaskConfig
 
@@ -198,21 +197,12 @@ class PackageManifest(_Part):
 
     def sealed(self) -> PackageManifest:
         """The same with its digest."""
-        return self.model_copy(update={"digest": manifest_digest(self.as_dict())})
+        return self.model_copy(update={"digest": digest(self.as_dict())})
 
 
 def mechanisms_of(plan: StepPlan, steps: int) -> list[str]:
     """The mechanism of every recursion step, in short form."""
     return [str(choice) for choice in plan.resolve(steps)]
-
-
-def manifest_digest(content: Mapping[str, Any]) -> str:
-    """The SHA-256 of a manifest in canonical form: keys sorted, no spaces, no digest."""
-    kept = {key: value for key, value in content.items() if key != "digest"}
-    text = json.dumps(
-        kept, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":")
-    )
-    return sha256_text(text)
 
 
 def write_manifest(manifest: PackageManifest, folder: Path) -> None:
@@ -252,9 +242,9 @@ def read_manifest(folder: Path) -> PackageManifest:
 
 def _checked(content: dict[str, Any], path: Path) -> PackageManifest:
     try:
-        found = manifest_digest(content)
-        # As JSON has it: a list for every tuple, and no number where a text belongs.
-        manifest = PackageManifest.model_validate_json(json.dumps(content))
+        # As JSON has it: a list for every tuple, no number where a text belongs, and no NaN.
+        manifest = PackageManifest.model_validate_json(json.dumps(content, allow_nan=False))
+        found = digest(content)
     except ValidationError as error:
         first = error.errors()[0]
         raise _damaged(path, ".".join(map(str, first["loc"]))[:200], first["msg"]) from error

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from adapterkit.runs.atomic import atomic_directory, write_json, write_text
 from adapterkit.runs.directory import RunDirectory
 from adapterkit.runs.errors import UserError
 from adapterkit.runs.hashing import sha256_file
-from adapterkit.runs.manifest import RunManifest
 from adapterkit.sharing.averaging import average_folders
 from adapterkit.sharing.card import write_card
 from adapterkit.sharing.layout import (
@@ -39,21 +37,9 @@ from adapterkit.sharing.scores import score_over, seed_of
 from adapterkit.sharing.seeds import check_alike, read_sealed
 from adapterkit.sharing.verifying import verify_package
 from adapterkit.tuning.reloading import saved_task
+from adapterkit.tuning.run import Run
 
 DEFAULT_LICENCE = "unknown"
-
-
-@dataclass(frozen=True)
-class Source:
-    """A run that is packed.
-
-    Attributes:
-        directory: Its directory.
-        manifest: Its ``run.json``.
-    """
-
-    directory: RunDirectory
-    manifest: RunManifest
 
 
 def pack(
@@ -82,9 +68,9 @@ def pack(
         UserError: A run is unfinished, damaged or changed, the runs differ in more than seeds, or
             the output cannot be written.
     """
-    sources = [Source(RunDirectory(Path(run)), read_sealed(run)) for run in runs]
+    sources = [Run(Path(run), read_sealed(run)) for run in runs]
     check_alike([source.manifest for source in sources], [str(run) for run in runs])
-    chosen = max(sources, key=lambda source: source.manifest.metrics["dev"]["score"])
+    chosen = max(sources, key=lambda source: source.metrics["dev"]["score"])
     if average_seeds and len(sources) < 2:
         raise UserError(
             "One run has no mean.",
@@ -96,18 +82,19 @@ def pack(
     described = _describe(sources, chosen, loaded, name, licence, average_seeds)
     with atomic_directory(output) as folder:
         if average_seeds:
-            average_folders([source.directory.adapter_path for source in sources], folder)
+            average_folders([RunDirectory(run.path).adapter_path for run in sources], folder)
         else:
-            shutil.copytree(chosen.directory.adapter_path, folder, dirs_exist_ok=True)
-        seal_folder(folder, described, loaded)
-        verify_package(folder)
-    return verify_package(output)
+            saved = RunDirectory(chosen.path).adapter_path
+            shutil.copytree(saved, folder, dirs_exist_ok=True)
+        return seal_folder(folder, described, loaded)
 
 
 def seal_folder(
     folder: Path, described: PackageManifest, backbone: LoadedBackbone
 ) -> PackageManifest:
-    """Write what a package holds beside its tensors: configurations for others, card, description.
+    """Write what a package holds beside its tensors, and verify it.
+
+    That is configurations that others read, the card and the description.
 
     Args:
         folder: The package, its tensors and configurations in it.
@@ -118,7 +105,8 @@ def seal_folder(
         The description as it was written.
 
     Raises:
-        UserError: The disk is full or the path cannot be written.
+        UserError: The disk is full or the path cannot be written, or what was learned cannot be
+            shared, because a number is not finite.
     """
     _name_for_others(folder, described.backbone.id)
     write_text(folder / CARD_FILE, write_card(described, folder, backbone))
@@ -129,21 +117,20 @@ def seal_folder(
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name not in UNLISTED
     }
-    sealed = described.model_copy(update={"files": files}).sealed()
-    write_manifest(sealed, folder)
-    return sealed
+    write_manifest(described.model_copy(update={"files": files}).sealed(), folder)
+    return verify_package(folder)
 
 
 def _describe(
-    sources: Sequence[Source],
-    chosen: Source,
+    sources: Sequence[Run],
+    chosen: Run,
     backbone: LoadedBackbone,
     name: str | None,
     licence: str,
     averaged: bool,
 ) -> PackageManifest:
     run = chosen.manifest
-    task = saved_task(run, chosen.directory.manifest_path)
+    task = saved_task(run, RunDirectory(chosen.path).manifest_path)
     seeds = [seed_of(source.manifest) for source in sources]
     origin = Origin(kind="run", seed=run.seed)
     if averaged:
@@ -187,13 +174,13 @@ def _describe(
     return PackageManifest.model_validate_json(json.dumps(values))
 
 
-def _backbone_of(source: Source, backbone: str | Path | None) -> LoadedBackbone:
-    stated = source.manifest.backbone
+def _backbone_of(run: Run, backbone: str | Path | None) -> LoadedBackbone:
+    stated = run.manifest.backbone
     loaded = load_backbone(stated.id if backbone is None else backbone)
     if loaded.fingerprint != stated.fingerprint:
         raise UserError(
             "The backbone is not the one that the run was trained on.",
-            where=f"{source.directory.manifest_path}: backbone {stated.id}",
+            where=f"{RunDirectory(run.path).manifest_path}: backbone {stated.id}",
             found=loaded.fingerprint,
             allowed=stated.fingerprint,
             hint="restore that backbone, or name where it lies with --backbone",

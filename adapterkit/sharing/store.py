@@ -16,7 +16,6 @@ from adapterkit.sharing.archive import SUFFIX, unpack_archive, write_archive
 from adapterkit.sharing.index import Index, read_index, write_index
 from adapterkit.sharing.names import Reference, check_alias
 from adapterkit.sharing.place import Entry, Stored
-from adapterkit.sharing.verifying import verify_package
 
 _ARCHIVES: Final = "archives"
 _PATIENCE = 600.0
@@ -44,10 +43,9 @@ class Store:
         """Add a package; see `Place.push`."""
         for alias in aliases:
             check_alias(alias)
-        manifest = verify_package(folder)
         with tempfile.TemporaryDirectory() as scratch:
             archive = Path(scratch) / f"package{SUFFIX}"
-            write_archive(folder, archive)
+            manifest = write_archive(folder, archive)
             digest, size = sha256_file(archive), archive.stat().st_size
             with hold(self.folder, wait=_PATIENCE):
                 self._keep(archive, digest)

@@ -19,7 +19,7 @@ from adapterkit.tuning.evaluation import (
     score_split,
 )
 from adapterkit.tuning.prefix import with_found_states
-from adapterkit.tuning.reloading import LoadedAdapter, load_run
+from adapterkit.tuning.reloading import LoadedAdapter
 
 
 @dataclass(frozen=True)
@@ -48,17 +48,19 @@ class ScoredData:
         }
 
 
-def evaluate_run(
-    run: str | Path,
+def evaluate_adapter(
+    loaded: LoadedAdapter,
+    path: str | Path,
     task: str | None = None,
     split: str = "test",
     data: str | Path = "auto",
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Score a run from its directory alone.
+    """Score what a run learned again, or on other data.
 
     Args:
-        run: The run directory.
+        loaded: The run, or the package that was made of it.
+        path: Where it was loaded from.
         task: The task, by default the run's; another one must have the same labels.
         split: ``train``, ``dev`` or ``test``.
         data: As for `tune`; ``auto`` is where the run found its data, which must be unchanged.
@@ -67,36 +69,6 @@ def evaluate_run(
     Returns:
         ``task``, ``run``, ``split``, ``protocol``, ``data`` (source, location, sha256, examples,
         and whether they are the run's own) and ``metrics``.
-
-    Raises:
-        UserError: If the run, its backbone or the data are missing, damaged or do not fit.
-    """
-    progress = progress or Silence()
-    check_split(split)
-    progress.begin("loading the run")
-    return evaluate_loaded(load_run(run), run, task, split, data, progress)
-
-
-def evaluate_loaded(
-    loaded: LoadedAdapter,
-    path: str | Path,
-    task: str | None = None,
-    split: str = "test",
-    data: str | Path = "auto",
-    progress: Progress | None = None,
-) -> dict[str, Any]:
-    """Score a run, or a package of one, that is loaded already.
-
-    Args:
-        loaded: It.
-        path: Where it was loaded from.
-        task: See `evaluate_run`.
-        split: See `evaluate_run`.
-        data: See `evaluate_run`.
-        progress: Told how it goes.
-
-    Returns:
-        See `evaluate_run`.
 
     Raises:
         UserError: If the data are missing, damaged or do not fit.
@@ -126,7 +98,7 @@ def read_split(
     Args:
         loaded: The run.
         split: ``train``, ``dev`` or ``test``.
-        data: As for `evaluate_run`.
+        data: As for `evaluate_adapter`.
         task: The task, by default the run's; another one must have the same labels.
 
     Raises:

@@ -10,8 +10,8 @@ import pytest
 from adapterkit.serving.predictor import load_adapter
 from adapterkit.tasks.config import TaskConfig
 from adapterkit.tasks.registry import load_task, task_names
-from adapterkit.tuning.rescoring import evaluate_run
 from adapterkit.tuning.tune import tune
+from tests.tuning.conftest import evaluate_run
 
 EXAMPLES = 10
 ONE_OF_EACH_KIND = ("bc5cdr_disease", "chemprot", "ade", "hoc_sentence")
@@ -51,7 +51,7 @@ def test_it_trains_scores_and_predicts(
     assert metrics["metric"] == task.metric
     assert 0 <= metrics["score"] == metrics["f1" if task.kind == "ner" else task.metric] <= 1
     assert set(metrics["per_type"]) == set(task.labels)
-    assert evaluate_run(run.path, name)["metrics"] == metrics
+    assert evaluate_run(run.path, task=name)["metrics"] == metrics
     lines = (run.path / "predictions" / "test.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(lines) == EXAMPLES
     first = json.loads(lines[0])

@@ -11,8 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from adapterkit.runs.sealing import digest
 from adapterkit.sharing.index import read_index
-from adapterkit.sharing.manifest import manifest_digest
 from adapterkit.sharing.store import Store
 
 
@@ -28,7 +28,7 @@ def main() -> None:
                 continue
             content = json.loads((copy / "adapterkit.json").read_text(encoding="utf-8"))
             content["name"] = name
-            content["digest"] = manifest_digest(content)
+            content["digest"] = digest(content)
             (copy / "adapterkit.json").write_text(json.dumps(content), encoding="utf-8")
             Store(folder).push(copy)
             print(name, flush=True)

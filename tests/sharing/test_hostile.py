@@ -21,8 +21,8 @@ import pytest
 
 from adapterkit.runs.errors import UserError
 from adapterkit.runs.hashing import sha256_file
+from adapterkit.runs.sealing import digest
 from adapterkit.sharing.archive import unpack_archive, write_archive
-from adapterkit.sharing.manifest import manifest_digest
 from adapterkit.sharing.verifying import verify_package
 
 
@@ -40,7 +40,7 @@ def reseal(package: Path) -> None:
         for p in sorted(package.rglob("*"))
         if p.is_file() and not p.is_symlink() and p.name != "adapterkit.json"
     }
-    content["digest"] = manifest_digest(content)
+    content["digest"] = digest(content)
     path.write_text(json.dumps(content), encoding="utf-8")
 
 

@@ -16,12 +16,12 @@ from safetensors.torch import load_file
 from adapterkit.backbones.loading import load_backbone
 from adapterkit.runs.errors import UserError
 from adapterkit.runs.hashing import sha256_file
+from adapterkit.runs.sealing import digest
 from adapterkit.serving.predictor import load_adapter
 from adapterkit.sharing.archive import unpack_archive, write_archive
-from adapterkit.sharing.manifest import manifest_digest
 from adapterkit.sharing.packing import pack
 from adapterkit.sharing.verifying import verify_package
-from adapterkit.tuning.rescoring import evaluate_loaded
+from adapterkit.tuning.rescoring import evaluate_adapter
 from adapterkit.tuning.run import Run
 
 from .conftest import TEXTS
@@ -44,7 +44,7 @@ def test_it_scores_what_the_run_scores(finished: Run, package: Path, backbone: P
     from adapterkit.sharing.loading import load_package
 
     data = Path(finished.manifest.data.location)
-    found = evaluate_loaded(load_package(package, backbone=backbone), package, data=data)
+    found = evaluate_adapter(load_package(package, backbone=backbone), package, data=data)
     assert found["metrics"] == finished.metrics["test"]
     assert found["data"]["same_as_run"]
 
@@ -62,7 +62,7 @@ def test_it_tells_what_the_run_tells(finished: Run, package: Path, backbone: Pat
     ]
     assert found["scores"]["test"] == {"mean": run.metrics["test"]["score"], "sd": None, "n": 1}
     assert found["data"]["splits"]["test"]["sha256"] == run.data.splits["test"].sha256
-    assert found["digest"] == manifest_digest(found)
+    assert found["digest"] == digest(found)
 
 
 def test_it_lists_every_file_but_itself(package: Path) -> None:

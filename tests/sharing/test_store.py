@@ -14,9 +14,9 @@ import pytest
 
 from adapterkit.runs.errors import UserError
 from adapterkit.runs.hashing import sha256_file
+from adapterkit.runs.sealing import digest
 from adapterkit.sharing.cache import PackageCache
 from adapterkit.sharing.index import read_index
-from adapterkit.sharing.manifest import manifest_digest
 from adapterkit.sharing.names import Reference
 from adapterkit.sharing.store import Store
 
@@ -27,7 +27,7 @@ def variant(package: Path, folder: Path, **changes: object) -> Path:
     """A copy of a package with other values in its description, sealed anew."""
     shutil.copytree(package, folder)
     content = json.loads((folder / "adapterkit.json").read_text(encoding="utf-8")) | changes
-    content["digest"] = manifest_digest(content)
+    content["digest"] = digest(content)
     (folder / "adapterkit.json").write_text(json.dumps(content), encoding="utf-8")
     return folder
 

@@ -19,6 +19,8 @@ from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.layerwise import LAYERWISE, layerwise_config
 from adapterkit.backbones.saving import save_backbone
+from adapterkit.tuning.reloading import load_run
+from adapterkit.tuning.rescoring import evaluate_adapter
 from adapterkit.tuning.run import Run
 from adapterkit.tuning.tune import tune
 
@@ -165,6 +167,11 @@ def run_tiny(options: dict[str, Any]) -> RunTiny:
 def finished(run_tiny: RunTiny, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A finished run, for tests that only read it."""
     return run_tiny(output=tmp_path_factory.mktemp("finished") / "run")
+
+
+def evaluate_run(run: str | Path, **options: Any) -> dict[str, Any]:
+    """Score a run from its directory alone."""
+    return evaluate_adapter(load_run(run), run, **options)
 
 
 def learned(run: Path) -> dict[str, bytes]:

@@ -28,11 +28,10 @@ from adapterkit.tuning.prefix import with_states
 from adapterkit.tuning.prefix_cache import LIMIT_VARIABLE, user_prefix_cache
 from adapterkit.tuning.prepare import Prepared, prepare
 from adapterkit.tuning.request import Request
-from adapterkit.tuning.rescoring import evaluate_run
 from adapterkit.tuning.run import Run
 from adapterkit.tuning.tune import resume_run
 
-from .conftest import RunTiny, assert_same, make_backbone, write_corpus, write_texts
+from .conftest import RunTiny, assert_same, evaluate_run, make_backbone, write_corpus, write_texts
 from .killing import kill_inside
 from .test_resuming import StopAt
 from .test_tune import SEVERAL, SINGLE

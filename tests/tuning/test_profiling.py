@@ -14,11 +14,10 @@ from adapterkit.runs.interruption import Interrupted
 from adapterkit.runs.progress import Silence
 from adapterkit.tuning.profile_kinds import KINDS
 from adapterkit.tuning.profiling import SUMMARY_FILE, TRACE_FILE, Window, plan_window
-from adapterkit.tuning.rescoring import evaluate_run
 from adapterkit.tuning.run import Run
 from adapterkit.tuning.tune import resume_run
 
-from .conftest import RunTiny, assert_same
+from .conftest import RunTiny, assert_same, evaluate_run
 from .test_resuming import PATIENT, StopAt
 
 NOTE = "profiled: the time of training includes the profiler's"

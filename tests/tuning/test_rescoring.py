@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 
 from adapterkit.runs.errors import UserError
-from adapterkit.tuning.rescoring import evaluate_run
 from adapterkit.tuning.run import Run
 
-from .conftest import RunTiny, make_backbone, write_corpus, write_texts
+from .conftest import RunTiny, evaluate_run, make_backbone, write_corpus, write_texts
 from .test_tune import SEVERAL, SINGLE
 
 

@@ -13,7 +13,6 @@ from safetensors.torch import load_file
 from adapterkit.runs.directory import RunDirectory
 from adapterkit.runs.hashing import sha256_file
 from adapterkit.runs.progress import Silence
-from adapterkit.tuning.rescoring import evaluate_run
 from adapterkit.tuning.run import Run
 from adapterkit.tuning.settings import LEARNING_RATES
 
@@ -23,6 +22,7 @@ from .conftest import (
     STEPS,
     RunTiny,
     assert_same,
+    evaluate_run,
     learned,
     write_corpus,
     write_texts,
