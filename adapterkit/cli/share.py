@@ -248,7 +248,7 @@ def list_packages(
         output.print_json({"packages": [asdict(entry) for entry in entries]})
         return
     output.print_table(
-        ("name", "version", "aliases", "score", "seeds", "size", "plan"),
+        ("name", "version", "aliases", "score", "seeds", "data", "size", "plan"),
         [
             (
                 entry.name,
@@ -256,6 +256,7 @@ def list_packages(
                 ", ".join(entry.aliases),
                 "" if entry.score is None else f"{entry.score:.4f}",
                 entry.n,
+                entry.data,
                 output.human_bytes(entry.bytes),
                 entry.plan,
             )

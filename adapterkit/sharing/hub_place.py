@@ -135,6 +135,7 @@ class HubRepository:
             aliases=tuple(sorted(others)),
             task=manifest.task,
             plan=manifest.plan,
+            data=manifest.data.source,
             score=score.mean if score else None,
             n=score.n if score else 0,
             bytes=sum(record.bytes for record in manifest.files.values()),

@@ -33,6 +33,7 @@ class Version(_Part):
         task: Its task.
         plan: Its plan.
         backbone: Fingerprint of its backbone.
+        data: Where the data of its score came from; ``sample`` is no corpus.
         score: Mean of its test score, or of dev where there is none; none where it was not scored.
         n: Seeds of that score.
     """
@@ -44,6 +45,7 @@ class Version(_Part):
     task: str
     plan: str
     backbone: str
+    data: str
     score: float | None
     n: int = Field(ge=0)
 
@@ -119,6 +121,7 @@ class Index(_Part):
                 task=manifest.task,
                 plan=manifest.plan,
                 backbone=manifest.backbone.fingerprint,
+                data=manifest.data.source,
                 score=score.mean if score else None,
                 n=score.n if score else 0,
             )

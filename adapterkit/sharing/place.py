@@ -37,6 +37,7 @@ class Entry:
         aliases: What else the version is called.
         task: Its task.
         plan: Its plan.
+        data: Where the data of its score came from; ``sample`` is no corpus.
         score: Its score, if it was scored.
         n: Seeds of the score.
         bytes: What it weighs.
@@ -48,6 +49,7 @@ class Entry:
     aliases: tuple[str, ...]
     task: str
     plan: str
+    data: str
     score: float | None
     n: int
     bytes: int

@@ -85,6 +85,7 @@ class Store:
                 aliases=tuple(a for a, v in sorted(listed.aliases.items()) if v == version.version),
                 task=version.task,
                 plan=version.plan,
+                data=version.data,
                 score=version.score,
                 n=version.n,
                 bytes=version.bytes,

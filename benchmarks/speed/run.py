@@ -150,6 +150,8 @@ def _open_record(options: argparse.Namespace, batch_tokens: int) -> dict[str, An
     record: dict[str, Any] = json.loads(options.output.read_text(encoding="utf-8"))
     if any(record[key] != begun[key] for key in ("commit", "settings", "hardware")):
         sys.exit(f"{options.output} is of another commit, machine or settings: move it away first")
+    if begun["command"] not in record["command"].splitlines():
+        record["command"] += f"\n{begun['command']}"
     return record
 
 

@@ -37,7 +37,7 @@ def speed_table(record: dict[str, Any]) -> str:
         *_memory(trials, record["idle_bytes"]),
         "Made by:",
         "",
-        f"    {record['command']}",
+        *(f"    {command}" for command in record["command"].splitlines()),
         "",
     ]
     return "\n".join(lines)
