@@ -1,0 +1,1 @@
+"""Weight matrices written as fewer numbers: the forms, and their arithmetic."""
