@@ -67,14 +67,22 @@ class Kronecker:
         return _count(self.factor_shapes())
 
     @property
-    def right_first(self) -> bool:
-        """Whether multiplying by B before A takes no more multiply-adds than A before B."""
-        right_first, left_first = self._multiply_adds()
-        return right_first <= left_first
+    def rank_bound(self) -> int:
+        """The highest rank that W can have."""
+        of_a, of_b = (min(self.rows[k], self.columns[k]) for k in (0, 1))
+        return min(self.terms * of_a * of_b, *self.shape)
+
+    @property
+    def multiply_adds(self) -> tuple[int, int]:
+        """Multiply-adds of one vector with B before A, and with A before B."""
+        (rows_a, rows_b), (columns_a, columns_b) = self.rows, self.columns
+        right_first = columns_a * rows_b * (columns_b + rows_a)
+        left_first = rows_a * columns_b * (columns_a + rows_b)
+        return self.terms * right_first, self.terms * left_first
 
     def flops(self, tokens: int) -> int:
         """Operations (two a multiply-add) on `tokens` vectors, in the cheaper order."""
-        return 2 * tokens * min(self._multiply_adds())
+        return 2 * tokens * min(self.multiply_adds)
 
     def as_dict(self) -> dict[str, object]:
         """The form as JSON values; `form_from` reads it."""
@@ -84,13 +92,6 @@ class Kronecker:
             "columns": list(self.columns),
             "terms": self.terms,
         }
-
-    def _multiply_adds(self) -> tuple[int, int]:
-        """Of one vector: with B first, with A first."""
-        (rows_a, rows_b), (columns_a, columns_b) = self.rows, self.columns
-        right_first = columns_a * rows_b * (columns_b + rows_a)
-        left_first = rows_a * columns_b * (columns_a + rows_b)
-        return self.terms * right_first, self.terms * left_first
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ def materialise(form: Kronecker, factors: Mapping[str, Tensor]) -> Tensor:
 def apply(form: Kronecker, factors: Mapping[str, Tensor], states: Tensor) -> Tensor:
     """``states @ W.T`` without W: ``(A (x) B) vec(X) = vec(A X B^T)``, row by row.
 
-    The order of the two products is the one of fewer multiply-adds. The terms are laid side by side
-    in the matrices, so that there are two products however many they are.
+    Of the two orders of multiplication the one of fewer multiply-adds is taken. The larger factor
+    acts on all vectors in one product; X is turned where that needs it, at the price of a copy.
 
     Args:
         form: The sizes.
@@ -37,17 +37,14 @@ def apply(form: Kronecker, factors: Mapping[str, Tensor], states: Tensor) -> Ten
         (..., out).
     """
     left, right = factors["left"], factors["right"]
-    (rows_a, rows_b), (columns_a, columns_b) = form.rows, form.columns
-    vectors = states.reshape(-1, columns_a, columns_b)
-    if form.right_first:
-        beside = left.permute(1, 2, 0).reshape(rows_a, columns_a * form.terms)
-        half = functional.linear(vectors, right.reshape(form.terms * rows_b, columns_b))
-        product = _from_left(beside, half.view(-1, columns_a * form.terms, rows_b))
+    vectors = states.reshape(-1, *form.columns)
+    right_first, left_first = form.multiply_adds
+    if left[0].numel() <= right[0].numel():
+        product = _product(left, right, vectors, right_first < left_first)
     else:
-        beside = right.transpose(0, 1).reshape(rows_b, form.terms * columns_b)
-        half = _from_left(left.transpose(0, 1).reshape(rows_a * form.terms, columns_a), vectors)
-        product = functional.linear(half.view(-1, rows_a, form.terms * columns_b), beside)
-    return product.reshape(*states.shape[:-1], rows_a * rows_b)
+        turned = _product(right, left, vectors.transpose(1, 2), left_first < right_first)
+        product = turned.transpose(1, 2)
+    return product.reshape(*states.shape[:-1], form.shape[0])
 
 
 def rows_of(form: Kronecker, factors: Mapping[str, Tensor], indices: Tensor) -> Tensor:
@@ -87,6 +84,31 @@ def start(form: Kronecker, weight: Tensor) -> dict[str, Tensor]:
     )
 
 
-def _from_left(matrix: Tensor, vectors: Tensor) -> Tensor:
-    """(p, q) times each (q, s) of (n, q, s): (n, p, s)."""
-    return torch.matmul(matrix, vectors)
+def _product(small: Tensor, large: Tensor, vectors: Tensor, large_first: bool) -> Tensor:
+    """``sum_t S_t X L_t^T`` for each X of `vectors`; the terms lie side by side in the matrices.
+
+    Args:
+        small: (terms, p, q), which multiplies matrix by matrix.
+        large: (terms, r, s), which multiplies all rows at once.
+        vectors: (n, q, s).
+        large_first: The order; it changes the cost alone.
+
+    Returns:
+        (n, p, r).
+    """
+    (terms, p, q), (_, r, s) = small.shape, large.shape
+    if large_first:
+        # As one matrix: of turned vectors, linear would make a product each, twenty times slower.
+        half = functional.linear(vectors.reshape(-1, s), large.reshape(terms * r, s))
+        beside = small.permute(1, 2, 0).reshape(p, q * terms)
+        return torch.bmm(_repeated(beside, half), half.view(-1, q * terms, r))
+    above = small.transpose(0, 1).reshape(p * terms, q)
+    half = torch.bmm(_repeated(above, vectors), vectors)
+    return functional.linear(
+        half.view(-1, p, terms * s), large.transpose(0, 1).reshape(r, terms * s)
+    )
+
+
+def _repeated(matrix: Tensor, vectors: Tensor) -> Tensor:
+    """The matrix once for each of the vectors, without a copy."""
+    return matrix.expand(len(vectors), *matrix.shape)

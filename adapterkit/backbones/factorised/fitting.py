@@ -1,0 +1,133 @@
+"""Which forms a matrix can have within a budget of parameters, and which of them to take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+
+from adapterkit.backbones.factorised.factors import balanced_factors, divisor_pairs
+from adapterkit.backbones.factorised.forms import Kronecker, LowRank, MatrixProduct
+
+MOST_TERMS = 8
+"""Most Kronecker products that are summed to use a budget up."""
+
+FILLED = 0.8
+"""Part of the budget that a form has to use before cheapness decides."""
+
+
+def kronecker_candidates(rows: int, columns: int, budget: int) -> tuple[Kronecker, ...]:
+    """The Kronecker forms of a matrix, of up to `MOST_TERMS` terms, that use most of a budget.
+
+    Args:
+        rows: Rows of the matrix.
+        columns: Columns of the matrix.
+        budget: Parameters that the form may have; it has at least `FILLED` of them, unless none
+            does: then these are the forms of most parameters below the budget.
+
+    Returns:
+        Those first whose W can have the highest rank; of them the cheapest first, by operations on
+        a vector, then by the number of terms, then by how little of the budget they leave.
+
+    Raises:
+        ValueError: No form is small enough; the smallest budget that one meets is named.
+    """
+    pairs = list(product(divisor_pairs(rows), divisor_pairs(columns)))
+    forms = [form for pair in pairs for form in _sums(*pair, budget)]
+    if not forms:
+        smallest = min(Kronecker(*pair).count for pair in pairs)
+        raise _too_small("Kronecker form", rows, columns, budget, smallest)
+    least = min(FILLED * budget, max(form.count for form in forms))
+    return tuple(sorted((form for form in forms if form.count >= least), key=_preference))
+
+
+def kronecker_for(rows: int, columns: int, budget: int) -> Kronecker:
+    """The first of `kronecker_candidates`: of full rank if possible, then the cheapest.
+
+    The rule is ours: the paper names its shapes, not how they were found. Without the rank the
+    cheapest would be a form such as ``rows=(1, m)``, which is a low-rank product under constraints
+    and loses what a Kronecker product has over one. Among forms of one size the operations differ
+    far more than the distances to trained weights; where the weights are at hand, compare the
+    errors of the candidates.
+
+    Raises:
+        ValueError: No form is small enough; the smallest budget that one meets is named.
+    """
+    return kronecker_candidates(rows, columns, budget)[0]
+
+
+def kronecker_table_for(rows: int, columns: int, budget: int) -> Kronecker:
+    """The single product that keeps the rows of a table apart and uses most of a budget.
+
+    ``A`` is (rows, columns / n) and ``B`` (1, n), as KroneckerBERT's word embeddings are.
+
+    Raises:
+        ValueError: No n is enough; the smallest budget that one meets is named.
+    """
+    forms = [Kronecker((rows, 1), (wide, n)) for wide, n in divisor_pairs(columns)]
+    within = [form for form in forms if form.count <= budget]
+    if not within:
+        smallest = min(form.count for form in forms)
+        raise _too_small("row-preserving Kronecker form", rows, columns, budget, smallest)
+    return max(within, key=lambda form: form.count)
+
+
+def mpo_for(rows: int, columns: int, tensors: int, budget: int) -> MatrixProduct:
+    """The matrix product operator of evenly split sides whose bonds are as large as a budget lets.
+
+    Args:
+        rows: Rows of the matrix.
+        columns: Columns of the matrix.
+        tensors: Number of local tensors.
+        budget: Parameters that it may have.
+
+    Returns:
+        Without a cap where the budget holds the exact form.
+
+    Raises:
+        ValueError: Bonds of 1 are too many parameters; how many they are is named.
+    """
+    sides = balanced_factors(rows, tensors), balanced_factors(columns, tensors)
+    exact = MatrixProduct(*sides)
+    if exact.count <= budget:
+        return exact
+    fits, exceeds = 0, max(exact.bonds)
+    while exceeds - fits > 1:
+        middle = (fits + exceeds) // 2
+        if MatrixProduct(*sides, bond=middle).count <= budget:
+            fits = middle
+        else:
+            exceeds = middle
+    if not fits:
+        smallest = MatrixProduct(*sides, bond=1).count
+        raise _too_small(f"MPO form of {tensors} tensors", rows, columns, budget, smallest)
+    return MatrixProduct(*sides, bond=fits)
+
+
+def low_rank_for(rows: int, columns: int, budget: int) -> LowRank:
+    """The low-rank product of the highest rank within a budget.
+
+    Raises:
+        ValueError: Rank 1 is too many parameters; how many they are is named.
+    """
+    rank = min(budget // (rows + columns), rows, columns)
+    if rank < 1:
+        raise _too_small("low-rank form", rows, columns, budget, rows + columns)
+    return LowRank(rows, columns, rank)
+
+
+def _sums(rows: tuple[int, int], columns: tuple[int, int], budget: int) -> Iterator[Kronecker]:
+    most = min(rows[0] * columns[0], rows[1] * columns[1], MOST_TERMS)
+    each = Kronecker(rows, columns).count
+    for terms in range(1, min(most, budget // each) + 1):
+        yield Kronecker(rows, columns, terms)
+
+
+def _preference(form: Kronecker) -> tuple[object, ...]:
+    return -form.rank_bound, form.flops(1), form.terms, -form.count, form.rows, form.columns
+
+
+def _too_small(form: str, rows: int, columns: int, budget: int, smallest: int) -> ValueError:
+    return ValueError(
+        f"No {form} of a {rows} x {columns} matrix has {budget:,} parameters or fewer; "
+        f"the smallest has {smallest:,}."
+    )
