@@ -20,8 +20,8 @@ def balanced_factors(n: int, count: int) -> tuple[int, ...]:
 
     As even as may be: of the smallest sum, and of those with the smallest largest factor. The
     largest stands in the centre (position ``count // 2``), the others outwards from there, right
-    before left, and the smallest in the last place: 768 is 4, 4, 4, 4, 3 and 3,072 is 4, 4, 8, 6, 4
-    in five, as in the paper's code.
+    before left, and of three or more the smallest in the last place: in five, 768 is 4, 4, 4, 4, 3
+    and 3,072 is 4, 4, 8, 6, 4, as in the paper's code.
 
     Args:
         n: What is split.
@@ -30,7 +30,8 @@ def balanced_factors(n: int, count: int) -> tuple[int, ...]:
     falling = min(_falling(n, count, n), key=lambda factors: (sum(factors), factors))
     centre = count // 2
     places = sorted(range(count), key=lambda place: (abs(place - centre), -place))
-    places.append(places.pop(places.index(count - 1)))
+    if count > 2:
+        places.append(places.pop(places.index(count - 1)))
     return tuple(factor for _, factor in sorted(zip(places, falling, strict=True)))
 
 

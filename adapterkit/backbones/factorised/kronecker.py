@@ -49,10 +49,9 @@ def apply(form: Kronecker, factors: Mapping[str, Tensor], states: Tensor) -> Ten
 
 def rows_of(form: Kronecker, factors: Mapping[str, Tensor], indices: Tensor) -> Tensor:
     """The rows `indices` (...) of W, (..., columns), each from a row of A and a row of B."""
-    left, right = factors["left"], factors["right"]
     flat = indices.reshape(-1)
-    of_left = left.index_select(1, torch.div(flat, form.rows[1], rounding_mode="floor"))
-    of_right = right.index_select(1, flat % form.rows[1])
+    of_left = _rows_of_terms(factors["left"], flat.div(form.rows[1], rounding_mode="floor"))
+    of_right = _rows_of_terms(factors["right"], flat % form.rows[1])
     rows = torch.einsum("tni,tnj->nij", of_left, of_right)
     return rows.reshape(*indices.shape, form.shape[1])
 
@@ -100,8 +99,9 @@ def _product(small: Tensor, large: Tensor, vectors: Tensor, large_first: bool) -
     if large_first:
         # As one matrix: of turned vectors, linear would make a product each, twenty times slower.
         half = functional.linear(vectors.reshape(-1, s), large.reshape(terms * r, s))
+        blocks = half.view(-1, q * terms, r)
         beside = small.permute(1, 2, 0).reshape(p, q * terms)
-        return torch.bmm(_repeated(beside, half), half.view(-1, q * terms, r))
+        return torch.bmm(_repeated(beside, blocks), blocks)
     above = small.transpose(0, 1).reshape(p * terms, q)
     half = torch.bmm(_repeated(above, vectors), vectors)
     return functional.linear(
@@ -112,3 +112,10 @@ def _product(small: Tensor, large: Tensor, vectors: Tensor, large_first: bool) -
 def _repeated(matrix: Tensor, vectors: Tensor) -> Tensor:
     """The matrix once for each of the vectors, without a copy."""
     return matrix.expand(len(vectors), *matrix.shape)
+
+
+def _rows_of_terms(factor: Tensor, indices: Tensor) -> Tensor:
+    """The rows `indices` (n,) of every term of (terms, rows, columns): (terms, n, columns)."""
+    terms, rows, columns = factor.shape
+    firsts = torch.arange(0, terms * rows, rows, device=indices.device)
+    return functional.embedding(firsts[:, None] + indices, factor.reshape(-1, columns))
