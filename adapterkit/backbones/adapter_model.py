@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import adapters
@@ -25,18 +25,13 @@ from adapterkit.backbones.adapter_layers import (
 )
 from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.dropout import StepDropout
-from adapterkit.backbones.lora_layers import StepLoRALinear
+from adapterkit.backbones.factorised.modules import FactorisedLinear, Factors, attach, detach
+from adapterkit.backbones.lora_layers import FactorisedStepLinear, StepLoRALinear
 from adapterkit.backbones.model import RecursiveModel
 from adapterkit.backbones.relaxed import ATTENTION_OUTPUT
+from adapterkit.backbones.tying import LINEARS
 
-LORA_MODULES = (
-    "attention.query",
-    "attention.key",
-    "attention.value",
-    "attention.dense",
-    "ffn",
-    "ffn_output",
-)
+LORA_MODULES = LINEARS
 BOTTLENECK_SLOTS = ("attention.attention_adapters", "output_adapters")
 OF_THE_BACKBONE = "of the backbone"
 """Activation function of a converted masked-LM head, until the backbone that gets it is known."""
@@ -53,6 +48,8 @@ class RecursiveModelAdaptersMixin(AlbertModelAdaptersMixin):  # type: ignore[mis
         self.tie_weights()
 
     def _init_adapters_submodules(self, model_config: Any, adapters_config: Any) -> None:
+        # AdapterHub copies the matrix of every linear layer into a layer of its own.
+        factors = _detached_factors(self.iter_layers())
         super()._init_adapters_submodules(model_config, adapters_config)
         self.prompt_tuning.__class__ = PicklablePromptTuningLayer
         for step, layer in self.iter_layers():
@@ -61,7 +58,10 @@ class RecursiveModelAdaptersMixin(AlbertModelAdaptersMixin):  # type: ignore[mis
             _let_lora_reach_attention_output(layer.attention, model_config, adapters_config)
             for name in LORA_MODULES:
                 linear = layer.get_submodule(name)
-                linear.__class__ = StepLoRALinear
+                if (step, name) in factors:
+                    attach(linear, factors[step, name], FactorisedStepLinear)
+                else:
+                    linear.__class__ = StepLoRALinear
                 linear.locate(step, name)
             layer.attention.output_dropout.__class__ = StepDropout
             for name in BOTTLENECK_SLOTS:
@@ -89,6 +89,16 @@ class RecursiveModelAdaptersMixin(AlbertModelAdaptersMixin):  # type: ignore[mis
 
     def _set_layer_hook_for_parallel(self, layer: nn.Module) -> None:
         layer.register_forward_pre_hook(_repeat_for_parallel)
+
+
+def _detached_factors(layers: Iterable[tuple[int, nn.Module]]) -> dict[tuple[int, str], Factors]:
+    """The factors of the linear layers that have any, taken out of them, by step and name."""
+    return {
+        (step, name): detach(linear)
+        for step, layer in layers
+        for name in LORA_MODULES
+        if isinstance(linear := layer.get_submodule(name), FactorisedLinear)
+    }
 
 
 def _let_lora_reach_attention_output(

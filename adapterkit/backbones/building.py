@@ -14,7 +14,7 @@ from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 from adapterkit.backbones.canonical import assign
 from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.pretrained import Pretrained, add_pretrained
-from adapterkit.backbones.tying import BLOCK_PARAMETERS
+from adapterkit.backbones.tying import block_parameters
 from adapterkit.runs.errors import UserError
 
 ATTENTION = ("sdpa", "eager")
@@ -37,7 +37,7 @@ def make_config(values: Mapping[str, Any], path: Path) -> RecursiveConfig:
     for entry in config.own_parameters:
         step, _, name = entry.partition(".")
         in_range = step.isdecimal() and int(step) < config.num_hidden_layers
-        if not in_range or name not in BLOCK_PARAMETERS:
+        if not in_range or name not in block_parameters(config):
             raise UserError(
                 "A value cannot be used.",
                 where=f"{path}: own_parameters",

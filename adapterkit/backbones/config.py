@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
 
 from transformers import AlbertConfig
 
-Tied = Literal["all", "matrices", "none"]
+from adapterkit.backbones.factorised.places import check_form, matrix_shape
+
+Tied = Literal["all", "matrices", "central", "none"]
 
 
 class RecursiveConfig(AlbertConfig):  # type: ignore[misc]
@@ -27,9 +29,17 @@ class RecursiveConfig(AlbertConfig):  # type: ignore[misc]
         block_of_step: For each step, the step whose block it uses. ``[0] * steps`` (the default) is
             MiniALBERT's full sharing, ``range(steps)`` shares nothing.
         tied: Which parameters steps with one block share: ``"all"``, the weight ``"matrices"``
-            alone (relaxed recursion: biases and LayerNorms are each step's own), or ``"none"``.
+            alone (relaxed recursion: biases and LayerNorms are each step's own), all but the
+            auxiliary tensors of matrix product operators (``"central"``, as MPOBERT does), or
+            ``"none"``.
         own_parameters: ``"STEP.NAME"`` of single parameters kept out of the ties, such as a weight
             that a LoRA was merged into.
+        factorised: For each module whose matrix is stored as factors, its form as
+            `factorised.forms.form_from` reads it. Modules are the linear layers of the block, such
+            as ``"attention.query"``, whose form every step has, and
+            ``"embeddings.word_embeddings"``.
+        pruned: For each pruned factor, under the name it is stored by, how many of its numbers are
+            kept; the others are zero and stay so.
         embedding_projection: Whether a linear map leads from embedding to hidden width. Without
             one both widths must be equal.
         embedding_adapter_size: Units of the bottleneck behind the embedding projection
@@ -56,6 +66,8 @@ class RecursiveConfig(AlbertConfig):  # type: ignore[misc]
         block_of_step: list[int] | None = None,
         tied: Tied = "all",
         own_parameters: list[str] | None = None,
+        factorised: Mapping[str, Mapping[str, Any]] | None = None,
+        pruned: Mapping[str, int] | None = None,
         embedding_projection: bool = True,
         embedding_adapter_size: int | None = None,
         use_pooler: bool = True,
@@ -86,6 +98,8 @@ class RecursiveConfig(AlbertConfig):  # type: ignore[misc]
         self.block_of_step = self.checked_layout(layout)
         self.tied = tied
         self.own_parameters = list(own_parameters or [])
+        self.factorised = {name: dict(form) for name, form in (factorised or {}).items()}
+        self.pruned = dict(pruned or {})
         self.embedding_projection = embedding_projection
         self.embedding_adapter_size = embedding_adapter_size
         self.use_pooler = use_pooler
@@ -106,8 +120,10 @@ class RecursiveConfig(AlbertConfig):  # type: ignore[misc]
         return blocks
 
     def _check(self) -> None:
-        if self.tied not in ("all", "matrices", "none"):
-            raise ValueError(f"tied must be 'all', 'matrices' or 'none', not {self.tied!r}")
+        if self.tied not in get_args(Tied):
+            raise ValueError(f"tied must be one of {get_args(Tied)}, not {self.tied!r}")
+        for module, form in self.factorised.items():
+            check_form(module, form, matrix_shape(module, self))
         if not self.embedding_projection and self.embedding_size != self.hidden_size:
             raise ValueError(
                 f"without an embedding projection embedding_size ({self.embedding_size}) must "

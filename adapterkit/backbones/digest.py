@@ -28,11 +28,15 @@ FUNCTION_KEYS = (
 """Configuration keys that change what is computed and that the tensors' shapes do not show."""
 
 
+OPTIONAL_KEYS = ("factorised", "pruned")
+"""Others that do; they count only where they are not empty, as in most backbones they are."""
+
+
 def digest(config: Mapping[str, Any], arrays: Iterable[tuple[str, npt.NDArray[np.float32]]]) -> str:
     """The fingerprint of a backbone, as ``"sha256:..."``.
 
     Args:
-        config: A value for each of `FUNCTION_KEYS`.
+        config: A value for each of `FUNCTION_KEYS`, and any of `OPTIONAL_KEYS`.
         arrays: Every tensor's name and values, by name, in C order.
     """
     found = hashlib.sha256(_function_of(config).encode())
@@ -44,6 +48,7 @@ def digest(config: Mapping[str, Any], arrays: Iterable[tuple[str, npt.NDArray[np
 
 def _function_of(config: Mapping[str, Any]) -> str:
     values = {key: config[key] for key in FUNCTION_KEYS}
+    values |= {key: config[key] for key in OPTIONAL_KEYS if config.get(key)}
     # How the names are sorted does not matter, which ones are there does.
     values["own_parameters"] = sorted(values["own_parameters"])
     values["layer_norm_eps"] = float(values["layer_norm_eps"])

@@ -14,6 +14,8 @@ from transformers.models.albert.modeling_albert import AlbertLayerGroup, AlbertT
 
 from adapterkit.backbones.adapter_layers import StepSdpaAttention, take
 from adapterkit.backbones.config import RecursiveConfig
+from adapterkit.backbones.factorised.modules import factorise_linear
+from adapterkit.backbones.factorised.places import block_forms
 from adapterkit.backbones.side import SidePath
 from adapterkit.backbones.tying import tie, tied_names
 
@@ -60,6 +62,9 @@ class RecursiveEncoder(AlbertTransformer):  # type: ignore[misc]
         self.albert_layer_groups = nn.ModuleList(
             AlbertLayerGroup(config) for _ in range(config.num_hidden_layers)
         )
+        for module, form in block_forms(config.factorised).items():
+            for block in self.blocks():
+                factorise_linear(block.get_submodule(module), form, config.initializer_range)
         self.sides = nn.ModuleDict()
         self._tie_weights()
         self.register_load_state_dict_post_hook(_tie_loaded)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 
 from adapterkit.backbones.canonical import state_shapes
 from adapterkit.backbones.config import RecursiveConfig
+from adapterkit.backbones.factorised.modules import FactorisedEmbedding, FactorisedLinear
 from adapterkit.backbones.fingerprint import fingerprint
 from adapterkit.backbones.folder_layout import (
     ADAPTER_CONFIG_FILE,
@@ -98,6 +100,10 @@ _RELAXED_NOTE = (
     "the same ones any more."
 )
 
+_FACTORS_NOTE = (
+    "Stock ALBERT has no factorised weights: every matrix was multiplied out, at its full size."
+)
+
 _EPSILON_NOTE = (
     "The layer-wise adapter is in `layerwise/`: load it with load_adapter and activate it. Stock "
     "AdapterHub gives its LayerNorms an epsilon of 1e-5, not the backbone's: set `eps` of "
@@ -114,11 +120,11 @@ def _tensors(
     base: RecursiveModel, config: RecursiveConfig
 ) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
     # A model built afresh has no adapters, so its names are those of the backbone alone.
-    names = state_shapes(RecursiveModel, config)
-    state = base.state_dict()
+    names = state_shapes(RecursiveModel, _without_factors(config))
+    state = base.state_dict() | _materialised(base)
     # Copies, because a file holds no tensor twice under one memory.
     tensors = {name: state[name].clone() for name in names}
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = (_FACTORS_NOTE,) if config.factorised else ()
     if updated := _relaxed_weights(base):
         tensors |= updated
         notes += (_RELAXED_NOTE,)
@@ -136,6 +142,23 @@ def _tensors(
             "is the tanh of the first token's state.",
         )
     return tensors, notes
+
+
+def _without_factors(config: RecursiveConfig) -> RecursiveConfig:
+    dense = copy.deepcopy(config)
+    dense.factorised, dense.pruned = {}, {}
+    dense.tied = "none" if dense.tied == "central" else dense.tied
+    return dense
+
+
+@torch.no_grad()
+def _materialised(base: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The matrices that are stored as factors."""
+    return {
+        f"{name}.weight": module.weight
+        for name, module in base.named_modules()
+        if isinstance(module, FactorisedLinear | FactorisedEmbedding)
+    }
 
 
 def _relaxed_weights(base: Any) -> dict[str, torch.Tensor]:

@@ -10,15 +10,15 @@ from torch import nn
 
 from adapterkit.backbones.canonical import base_of, canonical_tensors, pretrained_tensors
 from adapterkit.backbones.config import RecursiveConfig
-from adapterkit.backbones.digest import FUNCTION_KEYS, digest
+from adapterkit.backbones.digest import FUNCTION_KEYS, OPTIONAL_KEYS, digest
 
 
 def fingerprint(model: nn.Module) -> str:
     """The SHA-256 of what `model`'s backbone computes, as ``"sha256:..."``.
 
-    Hashed are the configuration keys in `FUNCTION_KEYS` and, in float32 and by name, every
-    canonical tensor and those of the adapters that are part of the backbone. File layout, stored
-    precision, device, other adapters and heads make no difference.
+    Hashed are the configuration keys in `FUNCTION_KEYS` and `OPTIONAL_KEYS` and, in float32 and by
+    name, every canonical tensor and those of the adapters that are part of the backbone. File
+    layout, stored precision, device, other adapters and heads make no difference.
 
     Args:
         model: A `RecursiveModel`, or a model with heads over one.
@@ -29,7 +29,7 @@ def fingerprint(model: nn.Module) -> str:
 
 def fingerprint_of(config: RecursiveConfig, tensors: Mapping[str, torch.Tensor]) -> str:
     """The fingerprint of the backbone with this configuration and these canonical tensors."""
-    values = {key: getattr(config, key) for key in FUNCTION_KEYS}
+    values = {key: getattr(config, key) for key in (*FUNCTION_KEYS, *OPTIONAL_KEYS)}
     return digest(values, ((name, _array(tensors[name])) for name in sorted(tensors)))
 
 

@@ -1,8 +1,9 @@
-"""Computing with each step's own matrix ``W + B A``, written out once, where it does not change.
+"""Computing with each step's own matrix, written out once, where it does not change.
 
-Relaxed recursion adds a low-rank update to every matrix of the block. As long as neither learns,
-the two products with the update can be spared: the matrix of each step is kept beside the shared
-one, for as long as it is of use.
+Relaxed recursion adds a low-rank update to every matrix of the block, so that a step's is
+``W + B A``. As long as neither learns, the two products with the update can be spared: the matrix
+of each step is kept beside the shared one, for as long as it is of use. So is a matrix that would
+have to be multiplied out of its local tensors (matrix product operators) for every batch.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from adapterkit.backbones.lora_layers import StepLoRALinear
+from adapterkit.backbones.lora_layers import FactorisedStepLinear, StepLoRALinear
 from adapterkit.backbones.relaxed import RELAXED
 
 
@@ -57,6 +58,10 @@ def fused_updates(model: nn.Module) -> Iterator[None]:
 
 
 def _may_write_out(linear: StepLoRALinear) -> bool:
-    if linear.merged or RELAXED not in linear.loras:
+    if linear.merged:
         return False
-    return linear.is_plain and not (torch.is_grad_enabled() and linear.updates_learn)
+    if RELAXED not in linear.loras:
+        gains = isinstance(linear, FactorisedStepLinear) and linear.gains_by_writing_out
+    else:
+        gains = linear.is_plain
+    return gains and not (torch.is_grad_enabled() and linear.updates_learn)

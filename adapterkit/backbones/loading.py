@@ -10,7 +10,6 @@ from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 from adapterkit.backbones.bert_tokenizer import check_bert_tokenizer
 from adapterkit.backbones.building import build_model, make_config
 from adapterkit.backbones.bundled_folder import BUNDLED
-from adapterkit.backbones.canonical import canonical_shapes
 from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.converted import Converted
 from adapterkit.backbones.converting import convert
@@ -19,6 +18,7 @@ from adapterkit.backbones.folder_layout import CARD_FILE, CONFIG_FILE, WEIGHTS_F
 from adapterkit.backbones.layerwise import LAYERWISE
 from adapterkit.backbones.pretrained import pretrained_names
 from adapterkit.backbones.pretrained_files import read_all_pretrained
+from adapterkit.backbones.pruned import packed_shapes, prune_factors, unpacked
 from adapterkit.backbones.relaxed import RELAXED
 from adapterkit.backbones.safety import read_config, read_json
 from adapterkit.backbones.saving import save_backbone
@@ -119,10 +119,12 @@ def _build(
     path = directory / CONFIG_FILE
     config = make_config(read_config(path), path)
     weights = directory / WEIGHTS_FILE
-    check_shapes(weights, canonical_shapes(config))
+    check_shapes(weights, packed_shapes(config, path))
     pretrained = read_all_pretrained(directory, config)
-    tensors = as_float32(weights, read_safetensors(weights))
-    return build_model(config, tensors, pretrained, attn_implementation)
+    stored, masks = unpacked(read_safetensors(weights), config, weights)
+    model = build_model(config, as_float32(weights, stored), pretrained, attn_implementation)
+    prune_factors(model, masks)
+    return model
 
 
 def _verified_fingerprint(model: RecursiveAdapterModel, directory: Path) -> str:

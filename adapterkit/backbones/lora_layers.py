@@ -11,6 +11,8 @@ from adapters.methods.lora import LoRALinearTorch, LoRAState
 from torch import nn
 
 from adapterkit.backbones.config import RecursiveConfig
+from adapterkit.backbones.factorised.forms import MatrixProduct
+from adapterkit.backbones.factorised.modules import FactorisedLinear
 from adapterkit.backbones.relaxed import RELAXED
 
 
@@ -179,6 +181,52 @@ class StepLoRALinear(LoRALinearTorch):  # type: ignore[misc]
 
     def _own_entries(self) -> list[str]:
         return [f"{self.step}.{self.block_name}.{kind}" for kind in self._unmerged]
+
+
+class FactorisedStepLinear(StepLoRALinear, FactorisedLinear):  # type: ignore[misc]
+    """A linear of one recursion step whose matrix is stored as factors."""
+
+    loras: nn.ModuleDict
+
+    @property
+    def dense(self) -> torch.Tensor | None:
+        """The matrix, where `fusing` had it written out."""
+        return None if RELAXED in self.loras else self.written_out
+
+    @property
+    def updates_learn(self) -> bool:
+        """Whether a factor or the relaxed update takes gradients."""
+        if RELAXED not in self.loras:
+            return self.factors.learn
+        return self.factors.learn or any(p.requires_grad for p in self.loras[RELAXED].parameters())
+
+    @property
+    def gains_by_writing_out(self) -> bool:
+        """Whether applying the matrix is cheaper than applying its factors."""
+        return isinstance(self.factors.form, MatrixProduct)
+
+    @torch.no_grad()
+    def write_out(self) -> None:
+        """Compute `written_out`."""
+        if RELAXED in self.loras:
+            super().write_out()
+        else:
+            self.written_out = self.weight
+
+    def merge_adapter(self, name: str) -> None:
+        """Refuse: a merged matrix has no such factors.
+
+        Raises:
+            ValueError: Always, if the adapter has weights here.
+        """
+        if name in self.loras:
+            raise ValueError(
+                f"Cannot merge {name!r} into {self.block_name}, which is stored as factors. Keep "
+                "it beside the backbone, or write the backbone out as a plain ALBERT."
+            )
+
+    def reset_adapter(self) -> None:
+        """Nothing is ever merged here."""
 
 
 @torch.no_grad()

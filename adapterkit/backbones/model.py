@@ -22,6 +22,9 @@ from transformers.models.albert.modeling_albert import AlbertEmbeddings, AlbertM
 from adapterkit.backbones.adapter_layers import take
 from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.encoder import RecursiveEncoder
+from adapterkit.backbones.factorised.forms import form_from
+from adapterkit.backbones.factorised.modules import factorise_embedding
+from adapterkit.backbones.factorised.places import TABLE
 from adapterkit.backbones.prefix import attention_bias, hold_prefix
 from adapterkit.backbones.tying import set_blocks
 
@@ -50,6 +53,9 @@ class RecursiveModel(AlbertModel):  # type: ignore[misc]
         super(AlbertModel, self).__init__(config)
         self.config = config
         self.embeddings = AlbertEmbeddings(config)
+        if TABLE in config.factorised:
+            form = form_from(config.factorised[TABLE])
+            factorise_embedding(self.embeddings.word_embeddings, form, config.initializer_range)
         self.encoder = RecursiveEncoder(config)
         pooling = add_pooling_layer and config.use_pooler
         self.pooler: nn.Module = (

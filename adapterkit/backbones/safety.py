@@ -11,11 +11,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+from adapterkit.backbones.factorised.places import check_form, matrix_shape
 from adapterkit.runs.errors import UserError, nearest
 
 MAX_JSON_BYTES = 4 << 20
+_MOST_KEPT = 1 << 34
 
 _INTEGERS: dict[str, tuple[int, int]] = {
     "vocab_size": (1, 1_000_000),
@@ -42,7 +45,7 @@ _NUMBERS: dict[str, tuple[float, float]] = {
 _CHOICES: dict[str, tuple[object, ...]] = {
     "hidden_act": ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu"),
     "position_embedding_type": ("absolute",),
-    "tied": ("all", "matrices", "none"),
+    "tied": ("all", "matrices", "central", "none"),
     "mlm_head": ("albert", "miniALBERT"),
     "embedding_projection": (True, False),
     "use_pooler": (True, False),
@@ -110,6 +113,8 @@ _RECURSIVE = (
     "block_of_step",
     "tied",
     "own_parameters",
+    "factorised",
+    "pruned",
     "embedding_projection",
     "embedding_adapter_size",
     "use_pooler",
@@ -238,13 +243,18 @@ def _problem(key: str, value: object, config: Mapping[str, Any]) -> str | None:
         fits = any(value is choice or value == choice for choice in _CHOICES[key])
         same_kind = any(type(value) is type(choice) for choice in _CHOICES[key])
         return None if fits and same_kind else ", ".join(map(repr, _CHOICES[key]))
-    return _structure_problem(key, value)
+    return _structure_problem(key, value, config)
 
 
-def _structure_problem(key: str, value: object) -> str | None:
+def _structure_problem(key: str, value: object, config: Mapping[str, Any]) -> str | None:
     if key == "block_of_step":
         fits = isinstance(value, list) and all(_is_int(step, 0, 127) for step in value)
         return None if fits else "a list of recursion steps"
+    if key == "factorised":
+        return _factorised_problem(value, config)
+    if key == "pruned":
+        fits = isinstance(value, dict) and all(_is_int(n, 0, _MOST_KEPT) for n in value.values())
+        return None if fits else "a mapping of names to how many numbers are kept"
     if key in ("own_parameters", "architectures"):
         fits = isinstance(value, list) and all(isinstance(name, str) for name in value)
         return None if fits else "a list of names"
@@ -252,6 +262,18 @@ def _structure_problem(key: str, value: object) -> str | None:
         fits = isinstance(value, dict) and len(value) <= 10_000
         return None if fits else "a mapping of at most 10,000 labels"
     return None if isinstance(value, str) else "a string"
+
+
+def _factorised_problem(value: object, config: Mapping[str, Any]) -> str | None:
+    if not isinstance(value, dict) or not all(isinstance(form, dict) for form in value.values()):
+        return "a mapping of modules to forms"
+    sizes = SimpleNamespace(**{"embedding_size": 128, **config})
+    try:
+        for module, form in value.items():
+            check_form(module, form, matrix_shape(module, sizes))
+    except ValueError as error:
+        return f"forms that fit: {error}"
+    return None
 
 
 def _is_int(value: object, low: int, high: int) -> bool:

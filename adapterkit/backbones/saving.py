@@ -11,10 +11,12 @@ import torch
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 from adapterkit.backbones.canonical import canonical_tensors, pretrained_tensors
 from adapterkit.backbones.config import RecursiveConfig
+from adapterkit.backbones.digest import OPTIONAL_KEYS
 from adapterkit.backbones.fingerprint import fingerprint_of
 from adapterkit.backbones.folder_layout import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE
 from adapterkit.backbones.pretrained import pretrained_names
 from adapterkit.backbones.pretrained_files import write_pretrained
+from adapterkit.backbones.pruned import masks_of, packed
 from adapterkit.backbones.safety import ALLOWED_KEYS
 from adapterkit.backbones.tensors import as_float32, write_safetensors
 from adapterkit.runs.atomic import atomic_directory, disk_errors, write_json
@@ -71,7 +73,7 @@ def write_files(
     loaded = as_float32(directory / WEIGHTS_FILE, {**tensors, **adapter})
     full_card = {**card, "schema": SCHEMA, "fingerprint": fingerprint_of(model.config, loaded)}
     write_json(directory / CONFIG_FILE, config_dict(model.config))
-    write_safetensors(directory / WEIGHTS_FILE, tensors)
+    write_safetensors(directory / WEIGHTS_FILE, packed(tensors, masks_of(model)))
     for name in pretrained_names(model):
         if pretrained_tensors(model, name):
             write_pretrained(model, name, directory / name, dtype)
@@ -84,10 +86,11 @@ def config_dict(config: RecursiveConfig) -> dict[str, Any]:
     """What ``config.json`` holds: the model's description, without adapters, heads or paths."""
     keys = (key for key in ALLOWED_KEYS[config.model_type] if hasattr(config, key))
     labels = ("architectures", "id2label", "label2id", "problem_type")
+    unsaid = {*labels, *(key for key in OPTIONAL_KEYS if not getattr(config, key))}
     return {
         "model_type": config.model_type,
         "architectures": ["RecursiveModel"],
-        **{key: getattr(config, key) for key in keys if key not in labels},
+        **{key: getattr(config, key) for key in keys if key not in unsaid},
     }
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from adapterkit.backbones.tying import BLOCK_PARAMETERS, step_name, tied_names
+from adapterkit.backbones.factorised.forms import form_from
+from adapterkit.backbones.factorised.places import TABLE, matrix_shape
+from adapterkit.backbones.tying import FACTORS, MODULES, step_name, tied_names
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -26,8 +28,9 @@ class BackboneShape:
         embedding_size: Width of the embedding tables.
         max_position_embeddings: Tokens of the longest text.
         type_vocab_size: Number of segments.
-        tied: ``"all"``, ``"matrices"`` or ``"none"``.
+        tied: ``"all"``, ``"matrices"``, ``"central"`` or ``"none"``.
         own_parameters: ``"STEP.NAME"`` of parameters kept out of the ties.
+        factorised: The form of each matrix that is stored as factors, by its module.
         embedding_projection: Whether a linear map leads from embedding to hidden width.
         embedding_adapter_size: Units of the bottleneck behind the embedding projection, if any.
         use_pooler: Whether the backbone owns a pooler.
@@ -45,6 +48,7 @@ class BackboneShape:
     type_vocab_size: int = 2
     tied: str = "all"
     own_parameters: tuple[str, ...] = ()
+    factorised: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
     embedding_projection: bool = True
     embedding_adapter_size: int | None = None
     use_pooler: bool = True
@@ -67,6 +71,7 @@ class BackboneShape:
         known = {key: _frozen(value) for key, value in values.items() if key in fields}
         known["block_of_step"] = known.get("block_of_step") or (0,) * known["num_hidden_layers"]
         known["own_parameters"] = known.get("own_parameters") or ()
+        known["factorised"] = known.get("factorised") or {}
         return cls(**{**known, "layerwise": layerwise, "relaxed": relaxed})
 
     @property
@@ -79,7 +84,7 @@ def outer_shapes(backbone: BackboneShape) -> Shapes:
     """Name in a `RecursiveModel` and shape of every tensor outside the block, in its order."""
     width, hidden = backbone.embedding_size, backbone.hidden_size
     shapes: Shapes = {
-        "embeddings.word_embeddings.weight": (backbone.vocab_size, width),
+        **_matrix(backbone, TABLE, (backbone.vocab_size, width)),
         "embeddings.position_embeddings.weight": (backbone.max_position_embeddings, width),
         "embeddings.token_type_embeddings.weight": (backbone.type_vocab_size, width),
         "embeddings.LayerNorm.weight": (width,),
@@ -98,14 +103,17 @@ def outer_shapes(backbone: BackboneShape) -> Shapes:
 
 def block_shapes(backbone: BackboneShape) -> Shapes:
     """Name in the block and shape of every parameter of the block, in its order."""
-    hidden, inner = backbone.hidden_size, backbone.intermediate_size
+    hidden = backbone.hidden_size
     shapes: Shapes = {}
-    for module in dict.fromkeys(name.rpartition(".")[0] for name in BLOCK_PARAMETERS):
+    for module in MODULES:
         if module.endswith(("LayerNorm", "layer_norm")):
             shapes |= {f"{module}.{kind}": (hidden,) for kind in _KINDS}
         else:
-            read = inner if module == "ffn_output" else hidden
-            shapes |= _linear(module, read, inner if module == "ffn" else hidden)
+            shape = matrix_shape(module, backbone)
+            matrix = _matrix(backbone, module, shape)
+            bias = {f"{module}.bias": shape[:1]}
+            # As PyTorch orders them: a module's own parameters, then those of its parts.
+            shapes |= bias | matrix if module in backbone.factorised else matrix | bias
     return shapes
 
 
@@ -127,6 +135,14 @@ def _stored_block(backbone: BackboneShape) -> Iterator[tuple[str, tuple[int, ...
         for name, shape in shapes.items():
             if (full := step_name(f"{step}.{name}")) not in copies:
                 yield full, shape
+
+
+def _matrix(backbone: BackboneShape, module: str, shape: tuple[int, ...]) -> Shapes:
+    """The matrix of a module, or the factors that stand in its place."""
+    if module not in backbone.factorised:
+        return {f"{module}.weight": shape}
+    factors = form_from(backbone.factorised[module]).factor_shapes()
+    return {f"{module}.{FACTORS}.{name}": shape for name, shape in factors.items()}
 
 
 def _linear(module: str, read: int, written: int) -> Shapes:

@@ -23,7 +23,7 @@ from adapterkit.backbones.pretrained_shapes import layerwise_shapes, relaxed_sha
 from adapterkit.backbones.relaxed import RELAXED
 from adapterkit.backbones.safety import read_config, read_json
 from adapterkit.backbones.shape import BackboneShape, Shapes, stored_shapes
-from adapterkit.backbones.tying import BLOCK_PARAMETERS
+from adapterkit.backbones.tying import block_parameters
 from adapterkit.runs.errors import UserError
 
 _OWN_TYPE = "recursive_albert"
@@ -75,13 +75,16 @@ def stated_backbone(source: str | Path) -> StatedBackbone | None:
 
     Returns:
         ``None`` where it cannot be told without loading the backbone: it is not in a folder here,
-        its layout is another library's, or something is wrong with it. Loading it says what.
+        its layout is another library's, factors of it are pruned, or something is wrong with it.
+        Loading it says what.
     """
     folder = _folder(source)
     try:
         if not folder.is_dir() or read_json(folder / CONFIG_FILE).get("model_type") != _OWN_TYPE:
             return None
         config = read_config(folder / CONFIG_FILE)
+        if config.get("pruned"):
+            return None
         layerwise, relaxed = _size(folder, LAYERWISE), _size(folder, RELAXED)
     except UserError:
         return None
@@ -115,10 +118,11 @@ def _is_consistent(shape: BackboneShape) -> bool:
     blocks, steps = shape.block_of_step, shape.num_hidden_layers
     owners = all(0 <= block < steps and blocks[block] == block for block in blocks)
     own = (entry.partition(".") for entry in shape.own_parameters)
+    names = block_parameters(shape)
     return (
         len(blocks) == steps
         and owners
-        and all(s.isdecimal() and int(s) < steps and n in BLOCK_PARAMETERS for s, _, n in own)
+        and all(s.isdecimal() and int(s) < steps and n in names for s, _, n in own)
         and (shape.embedding_projection or shape.embedding_size == shape.hidden_size)
     )
 

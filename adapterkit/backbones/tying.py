@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from adapterkit.backbones.factorised.forms import MatrixProduct, form_from
 
 if TYPE_CHECKING:
     from torch import nn
@@ -14,7 +16,7 @@ STEP_PREFIX = "encoder.albert_layer_groups.{step}.albert_layers.0."
 """Where the block of a recursion step stands in a `RecursiveModel`."""
 
 _NORMS = ("full_layer_layer_norm", "attention.LayerNorm")
-_MODULES = (
+MODULES = (
     "full_layer_layer_norm",
     "attention.query",
     "attention.key",
@@ -24,14 +26,18 @@ _MODULES = (
     "ffn",
     "ffn_output",
 )
+"""The parts of the block that have parameters, in its order."""
 
-MATRICES: tuple[str, ...] = tuple(f"{name}.weight" for name in _MODULES if name not in _NORMS)
-"""Names of the block's weight matrices, relative to the block."""
+LINEARS: tuple[str, ...] = tuple(name for name in MODULES if name not in _NORMS)
+"""The block's linear layers."""
 
 BLOCK_PARAMETERS: tuple[str, ...] = tuple(
-    f"{module}.{kind}" for module in _MODULES for kind in ("weight", "bias")
+    f"{module}.{kind}" for module in MODULES for kind in ("weight", "bias")
 )
-"""Names of every parameter of the transformer block, relative to the block, in its order."""
+"""Names of every parameter of a block whose matrices are dense, in its order."""
+
+FACTORS = "factors"
+"""What stands in the names of the factors of a matrix: ``attention.query.factors.left``."""
 
 
 class Sharing(Protocol):
@@ -47,11 +53,51 @@ class Sharing(Protocol):
 
     @property
     def tied(self) -> str:
-        """``"all"``, ``"matrices"`` or ``"none"``."""
+        """``"all"``, ``"matrices"``, ``"central"`` or ``"none"``."""
 
     @property
     def own_parameters(self) -> Sequence[str]:
         """``"STEP.NAME"`` of parameters kept out of the ties."""
+
+    @property
+    def factorised(self) -> Mapping[str, Mapping[str, Any]]:
+        """The form of each matrix that is stored as factors, by its module."""
+
+
+def block_parameters(config: Sharing) -> tuple[str, ...]:
+    """Names of every parameter of the block, relative to it, in its order.
+
+    `BLOCK_PARAMETERS`, but that the factors of a matrix stand in the place of its weight.
+    """
+    return tuple(name for module in MODULES for name in _parameters_of(config, module))
+
+
+def factor_names(config: Sharing, module: str) -> list[str]:
+    """Names of the factors of a module's matrix, relative to what `module` is relative to."""
+    form = form_from(config.factorised[module])
+    return [f"{module}.{FACTORS}.{name}" for name in form.factor_shapes()]
+
+
+def _parameters_of(config: Sharing, module: str) -> list[str]:
+    if module in config.factorised:
+        return [f"{module}.bias", *factor_names(config, module)]
+    return [f"{module}.weight", f"{module}.bias"]
+
+
+def is_matrix(name: str) -> bool:
+    """Whether a block parameter is a matrix, or a factor of one."""
+    return f".{FACTORS}." in name or (
+        name.endswith(".weight") and name.removesuffix(".weight") in LINEARS
+    )
+
+
+def is_auxiliary(config: Sharing, name: str) -> bool:
+    """Whether a block parameter is a local tensor of an operator, and not the central one."""
+    module, _, factor = name.partition(f".{FACTORS}.")
+    if not factor:
+        return False
+    form = form_from(config.factorised[module])
+    return isinstance(form, MatrixProduct) and factor != form.central
 
 
 def shared_groups(config: Sharing, name: str) -> list[list[int]]:
@@ -59,14 +105,14 @@ def shared_groups(config: Sharing, name: str) -> list[list[int]]:
 
     Args:
         config: The backbone's configuration.
-        name: One of `BLOCK_PARAMETERS`.
+        name: One of `block_parameters`.
 
     Returns:
         Lists of steps in ascending order; together they hold every step once. The first step of a
         list is the one whose copy is stored.
     """
     steps = range(config.num_hidden_layers)
-    if config.tied == "none" or (config.tied == "matrices" and name not in MATRICES):
+    if _is_never_shared(config, name):
         return [[step] for step in steps]
     groups: dict[tuple[str, int], list[int]] = {}
     for step in steps:
@@ -76,11 +122,19 @@ def shared_groups(config: Sharing, name: str) -> list[list[int]]:
     return list(groups.values())
 
 
+def _is_never_shared(config: Sharing, name: str) -> bool:
+    if config.tied == "matrices":
+        return not is_matrix(name)
+    if config.tied == "central":
+        return is_auxiliary(config, name)
+    return config.tied == "none"
+
+
 def tied_names(config: Sharing) -> list[str]:
     """Block parameters that are copies of another step's, as ``"STEP.NAME"``."""
     return [
         f"{step}.{name}"
-        for name in BLOCK_PARAMETERS
+        for name in block_parameters(config)
         for group in shared_groups(config, name)
         for step in group[1:]
     ]
@@ -99,7 +153,7 @@ def tie(blocks: Sequence[nn.Module], config: RecursiveConfig) -> None:
         blocks: The block of every recursion step.
         config: Says which steps share what.
     """
-    for name in BLOCK_PARAMETERS:
+    for name in block_parameters(config):
         for first, *others in shared_groups(config, name):
             source = blocks[first].get_parameter(name)
             for step in others:
@@ -124,7 +178,7 @@ def set_blocks(
     from torch import nn
 
     layout = config.checked_layout(block_of_step)
-    for name in BLOCK_PARAMETERS:
+    for name in block_parameters(config):
         seen: set[int] = set()
         for block in blocks:
             parameter = block.get_parameter(name)
@@ -164,7 +218,7 @@ def untied_layout(
 
 def iter_storage_names(config: Sharing) -> Iterator[tuple[int, str]]:
     """Each stored block parameter once: the step that stores it and its name in the block."""
-    for name in BLOCK_PARAMETERS:
+    for name in block_parameters(config):
         for group in shared_groups(config, name):
             yield group[0], name
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+import torch
+
 from adapterkit.backbones.layerwise import LAYERWISE
+from adapterkit.backbones.pruned import mask_of
 from adapterkit.backbones.relaxed import RELAXED
 from adapterkit.plans.applied import AppliedPlan
 from adapterkit.plans.parts import (
@@ -36,11 +39,17 @@ def _entries(applied: AppliedPlan) -> Iterator[Entry]:
             column=_column(applied, name),
             part=part,
             steps=steps,
-            count=tensor.numel(),
+            count=_count(applied, name, tensor),
             bytes=tensor.numel() * tensor.element_size(),
             learns=name in trainable,
             ships=name in shipped,
         )
+
+
+def _count(applied: AppliedPlan, name: str, tensor: torch.Tensor) -> int:
+    """How many numbers a stored tensor has to say; of a pruned factor those that are kept."""
+    mask = mask_of(applied.model, name)
+    return tensor.numel() if mask is None else int(mask.sum())
 
 
 def _column(

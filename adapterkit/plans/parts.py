@@ -10,12 +10,12 @@ import torch
 from adapters.methods.bottleneck import BottleneckLayer
 from torch import nn
 
+from adapterkit.backbones import tying
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 from adapterkit.backbones.encoder import RecursiveEncoder
 from adapterkit.backbones.layerwise import LAYERWISE
 from adapterkit.backbones.pretrained import FORMS
 from adapterkit.backbones.relaxed import RELAXED
-from adapterkit.backbones.tying import BLOCK_PARAMETERS
 
 BACKBONE, EMBEDDING_ADAPTER, HEADS = "albert.", "albert.encoder.embedding_adapter.", "heads."
 POOLER = "albert.pooler."
@@ -110,7 +110,7 @@ def block_parameters(model: RecursiveAdapterModel, steps: Iterable[int]) -> Iter
     """The parameters of the block at some steps, the updates of relaxed recursion among them."""
     blocks = encoder_of(model).blocks()
     for step in steps:
-        for name in BLOCK_PARAMETERS:
+        for name in tying.block_parameters(model.config):
             yield blocks[step].get_parameter(name)
         for name, parameter in blocks[step].named_parameters():
             if adapter_of(model, name) == RELAXED:

@@ -13,7 +13,7 @@ from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 from adapterkit.backbones.bert_layers import layer_parameter
 from adapterkit.backbones.layerwise import LAYERWISE, layerwise_config
 from adapterkit.backbones.pretrained import activate_pretrained
-from adapterkit.backbones.tying import BLOCK_PARAMETERS, MATRICES
+from adapterkit.backbones.tying import BLOCK_PARAMETERS, is_matrix
 from adapterkit.students.embeddings import factorise_embeddings, fit_projection
 from adapterkit.students.layer_map import resolve_layers
 from adapterkit.students.relaxed import add_relaxed
@@ -100,7 +100,7 @@ def _start_block(model: RecursiveAdapterModel, encoder: BertModel, start: Start)
     chosen = chosen_layers(start.kind, len(layers))
     blocks = model.albert.encoder.blocks()
     for name in BLOCK_PARAMETERS:
-        if start.own and name not in MATRICES:
+        if start.own and not is_matrix(name):
             for block, layer in zip(blocks, start.layers, strict=True):
                 block.get_parameter(name).copy_(layer_parameter(layers[layer - 1], name))
         else:

@@ -10,6 +10,8 @@ import torch
 
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 from adapterkit.backbones.config import RecursiveConfig
+from adapterkit.backbones.factorised.forms import Form, Kronecker, LowRank, MatrixProduct
+from adapterkit.backbones.factorised.places import TABLE
 from adapterkit.backbones.layerwise import LAYERWISE, layerwise_config
 from adapterkit.backbones.pretrained import activate_pretrained
 from adapterkit.backbones.relaxed import RELAXED, relaxed_config
@@ -69,6 +71,59 @@ def make_relaxed(
 ) -> Callable[[bool], RecursiveAdapterModel]:
     """As `make_model`, with relaxed recursion: updates, biases and LayerNorms of each step's."""
     return lambda layerwise=True: pickle.loads(relaxed_templates[layerwise])
+
+
+FORMS: dict[str, dict[str, Form]] = {
+    "kronecker": {
+        "attention.query": Kronecker((16, 2), (8, 4), 2),
+        "attention.dense": Kronecker((4, 8), (16, 2)),
+        "ffn": Kronecker((8, 8), (4, 8), 2),
+        "ffn_output": Kronecker((2, 16), (32, 2)),
+        TABLE: Kronecker((100, 1), (8, 2)),
+    },
+    "low_rank": {
+        "attention.key": LowRank(32, 32, 9),
+        "attention.value": LowRank(32, 32, 5),
+        "ffn": LowRank(64, 32, 11),
+        "ffn_output": LowRank(32, 64, 7),
+        TABLE: LowRank(100, 16, 6),
+    },
+    "mpo": {
+        name: MatrixProduct(rows, columns, bond)
+        for name, rows, columns, bond in (
+            ("attention.query", (4, 4, 2), (4, 4, 2), None),
+            ("attention.key", (4, 4, 2), (4, 4, 2), 12),
+            ("attention.value", (4, 4, 2), (4, 4, 2), 12),
+            ("attention.dense", (2, 4, 4), (4, 4, 2), 5),
+            ("ffn", (4, 4, 4), (4, 4, 2), 14),
+            ("ffn_output", (4, 4, 2), (4, 4, 4), 14),
+        )
+    },
+}
+"""Forms for the small backbone of these tests, of each kind."""
+
+
+@pytest.fixture(scope="session")
+def factorised_templates() -> dict[tuple[str, bool], bytes]:
+    return {
+        (kind, layerwise): pickle.dumps(
+            build(
+                layerwise,
+                factorised={name: form.as_dict() for name, form in forms.items()},
+                tied="central" if kind == "mpo" else "all",
+            )
+        )
+        for kind, forms in FORMS.items()
+        for layerwise in (True, False)
+    }
+
+
+@pytest.fixture
+def make_factorised(
+    factorised_templates: dict[tuple[str, bool], bytes],
+) -> Callable[[str, bool], RecursiveAdapterModel]:
+    """As `make_model`, with matrices stored as factors of a kind of `FORMS`."""
+    return lambda kind, layerwise=True: pickle.loads(factorised_templates[kind, layerwise])
 
 
 @pytest.fixture(scope="session")

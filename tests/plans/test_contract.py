@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -111,7 +112,9 @@ def train(applied: AppliedPlan, batch: Batch, updates: int = 3) -> dict[str, tor
 
 def tied_steps(model: RecursiveAdapterModel) -> list[int]:
     """For each step, the first that holds the very same weight."""
-    weights = [block.ffn.weight for block in model.albert.encoder.blocks()]
+    form = model.config.factorised.get("ffn")
+    name = "ffn.weight" if form is None else f"ffn.factors.{SHARED_FACTORS[form['form']]}"
+    weights = [block.get_parameter(name) for block in model.albert.encoder.blocks()]
     return [next(i for i, w in enumerate(weights) if w is weight) for weight in weights]
 
 
@@ -157,6 +160,39 @@ def test_contract_on_relaxed_recursion(
     layerwise: bool,
 ) -> None:
     assert_contract(make_relaxed, batch, tmp_path, mechanism, steps, layerwise)
+
+
+SHARED_FACTORS = {"kronecker": "left", "low_rank": "left", "mpo": "tensor1"}
+# One placement of these for each kind of factors by default; the others are slow.
+QUICK = (
+    "full-one-True",
+    "double_seq_bn-last-True",
+    "lora(attn=qkv,intermediate=true,output=true)-all-True",
+)
+FACTORISED_CASES = [
+    pytest.param(
+        kind,
+        *case.values,
+        id=f"{kind}-{case.id}",
+        marks=() if case.id in QUICK else pytest.mark.slow,
+    )
+    for kind in SHARED_FACTORS
+    for case in RELAXED_CASES
+]
+
+
+@pytest.mark.parametrize(("kind", "mechanism", "steps", "layerwise"), FACTORISED_CASES)
+def test_contract_on_factorised_weights(
+    make_factorised: Callable[[str, bool], RecursiveAdapterModel],
+    batch: Batch,
+    tmp_path: Path,
+    kind: str,
+    mechanism: str,
+    steps: tuple[int, ...],
+    layerwise: bool,
+) -> None:
+    make = partial(make_factorised, kind)
+    assert_contract(make, batch, tmp_path, mechanism, steps, layerwise)
 
 
 @pytest.mark.parametrize("steps", PLACEMENTS.values(), ids=PLACEMENTS)

@@ -1,0 +1,282 @@
+"""What a backbone is compressed to: a form for every matrix, within a budget of parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Literal, get_args
+
+from adapterkit.backbones.factorised.checking import MAX_DIMENSIONS
+from adapterkit.backbones.factorised.factors import balanced_factors, divisor_pairs
+from adapterkit.backbones.factorised.fitting import kronecker_for, low_rank_for
+from adapterkit.backbones.factorised.forms import Form, Kronecker, MatrixProduct, form_from
+from adapterkit.backbones.factorised.places import TABLE, matrix_shape
+from adapterkit.backbones.shape import BackboneShape
+from adapterkit.backbones.tying import LINEARS
+from adapterkit.backbones.weights import backbone_weights
+from adapterkit.runs.errors import UserError
+
+Method = Literal["kronecker", "mpo", "lada"]
+METHODS: tuple[str, ...] = get_args(Method)
+"""Kronecker products (arXiv 2109.06243), matrix product operators (2303.16753), truncated SVD and
+pruning (2004.04124)."""
+
+# Above 1: an operator that is not truncated has more numbers than the matrix, but is shared.
+_SHARES = tuple(0.002 * 650 ** (index / 499) for index in range(500))
+
+
+@dataclass(frozen=True)
+class Compression:
+    """How far to compress, and how.
+
+    Args:
+        method: One of `METHODS`.
+        target: Parameters of the result over those of the source.
+        svd: ``lada``: share of each matrix's numbers that its truncated SVD holds; pruning does the
+            rest. None: both cut by the same factor, the square root of what is to be kept.
+        tensors: ``mpo``: local tensors of each operator.
+        start: ``mpo``: ``copy`` gives every step the auxiliary tensors as they come from the
+            decomposition. ``stable`` scales the matrices on each step's way through value and
+            feed-forward layers by ``(2 L)^(-1/4)``, L being the steps, in the last of their
+            auxiliary tensors, so that what a step adds cannot grow with depth; the paper's start
+            bounds updates likewise, but its equation was not to be had, and this one is ours.
+    """
+
+    method: Method
+    target: float
+    svd: float | None = None
+    tensors: int = 5
+    start: Literal["copy", "stable"] = "copy"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A backbone's form after compression, before any weight is read.
+
+    Attributes:
+        shape: Its sizes, with the form of every matrix.
+        keep: Share of the factors' numbers that pruning keeps; 1: nothing is pruned.
+        parameters: How many numbers it has, those that pruning removes left out.
+        source_parameters: How many the source has.
+        flops_per_token: Operations of the linear layers of all steps on one token, two a
+            multiply-add; attention scores and normalisation are left out, and for matrix product
+            operators the multiplying out, which is done once.
+        source_flops_per_token: The source's.
+    """
+
+    shape: BackboneShape
+    keep: float
+    parameters: int
+    source_parameters: int
+    flops_per_token: int
+    source_flops_per_token: int
+
+
+def plan_compression(source: BackboneShape, compression: Compression) -> Planned:
+    """Choose the forms that come near the target from below.
+
+    Every matrix, the embedding table among them, is given the same share of its own numbers, the
+    largest that keeps the whole within the target; but Kronecker factors of the table come in few
+    sizes, and there what the best balanced of them leaves goes to the other matrices. The table is
+    compressed so that a token keeps a row of its own: with ``kronecker`` by row-preserving factors,
+    otherwise by truncated SVD.
+
+    Args:
+        source: The backbone to compress, with dense matrices and a block of its own at every step.
+        compression: How far, and how.
+
+    Raises:
+        UserError: The source is compressed already, a value is out of range, or no form is as small
+            as the target.
+    """
+    _check_values(compression)
+    _check_source(source)
+    budget = math.floor(compression.target * _parameters(source))
+    for shares in _shares(source, compression.method, budget):
+        planned = _with_shares(source, compression, *shares)
+        if planned is not None and planned.parameters <= budget:
+            return planned
+    raise _too_small(source, compression)
+
+
+def linear_flops(shape: BackboneShape, keep: float = 1) -> int:
+    """Operations of all steps' linear layers on one token; see `Planned.flops_per_token`.
+
+    Args:
+        shape: The backbone.
+        keep: Share of the factors' numbers that are kept; products with zeros are not counted.
+    """
+    step = 0
+    for module in LINEARS:
+        rows, columns = matrix_shape(module, shape)
+        form = form_from(shape.factorised[module]) if module in shape.factorised else None
+        if form is None or isinstance(form, MatrixProduct):
+            step += 2 * rows * columns
+        else:
+            step += round(keep * form.flops(1))
+    return shape.num_hidden_layers * step
+
+
+def group_sizes(shape: BackboneShape) -> tuple[int, int]:
+    """How many numbers the stored factors of the table have, and those of the blocks.
+
+    Each is pruned by itself: an embedding table and a matrix product differ in scale.
+    """
+    table = block = 0
+    for module, values in shape.factorised.items():
+        count = form_from(values).count
+        if module == TABLE:
+            table += count
+        else:
+            block += count * len(set(shape.block_of_step))
+    return table, block
+
+
+def _shares(source: BackboneShape, method: Method, budget: int) -> Iterator[tuple[float, float]]:
+    """Shares of their numbers that table and blocks could have, the best first."""
+    if method != "kronecker":
+        yield from ((share, share) for share in reversed(_SHARES))
+        return
+    rows, columns = matrix_shape(TABLE, source)
+    dense = source.num_hidden_layers * sum(math.prod(matrix_shape(m, source)) for m in LINEARS)
+    rest = budget - (_parameters(source) - rows * columns - dense)
+    left = {
+        form.count / (rows * columns): (rest - form.count) / dense
+        for form in _row_preserving(rows, columns)
+    }
+    balanced = sorted(
+        (abs(math.log(block / table)), table, min(block, 1.0))
+        for table, block in left.items()
+        if block > 0
+    )
+    yield from ((table, block) for _, table, block in balanced)
+
+
+def _with_shares(
+    source: BackboneShape, compression: Compression, table: float, block: float
+) -> Planned | None:
+    """Every matrix at a share of its numbers; None where one has no form that small."""
+    keep = 1.0
+    if compression.method == "lada":
+        svd = math.sqrt(block) if compression.svd is None else compression.svd
+        keep, table, block = block / svd, svd, svd
+        if keep > 1:
+            return None
+    try:
+        forms = {
+            module: _form(source, module, compression, table if module == TABLE else block)
+            for module in (TABLE, *LINEARS)
+        }
+    except ValueError:
+        return None
+    shape = replace(source, factorised={name: form.as_dict() for name, form in forms.items()})
+    if compression.method == "mpo":
+        shape = replace(shape, block_of_step=(0,) * shape.num_hidden_layers, tied="central")
+    pruned_away = sum(size - round(keep * size) for size in group_sizes(shape))
+    return Planned(
+        shape=shape,
+        keep=keep,
+        parameters=_parameters(shape) - pruned_away,
+        source_parameters=_parameters(source),
+        flops_per_token=linear_flops(shape, keep),
+        source_flops_per_token=linear_flops(source),
+    )
+
+
+def _form(source: BackboneShape, module: str, compression: Compression, share: float) -> Form:
+    rows, columns = matrix_shape(module, source)
+    # A share may have been worked out from a count.
+    budget = math.floor(share * rows * columns + 1e-6)
+    if module == TABLE and compression.method == "kronecker":
+        return next(form for form in _row_preserving(rows, columns) if form.count <= budget)
+    if module == TABLE or compression.method == "lada":
+        return low_rank_for(rows, columns, budget)
+    if compression.method == "kronecker":
+        return kronecker_for(rows, columns, budget)
+    return _operator(rows, columns, compression.tensors, source.num_hidden_layers, share)
+
+
+def _row_preserving(rows: int, columns: int) -> Iterator[Kronecker]:
+    """Every ``A (rows x columns / n) (x) B (1 x n)`` (KroneckerBERT), the largest first."""
+    for narrower, wide in divisor_pairs(columns):
+        yield Kronecker((rows, 1), (wide, narrower))
+
+
+@cache
+def _operator(rows: int, columns: int, tensors: int, steps: int, share: float) -> MatrixProduct:
+    """The operator of the widest bond whose central tensor and `steps` times the others fit.
+
+    The budget is a share of `steps` dense matrices, in whose place one central tensor and each
+    step's auxiliary tensors stand.
+    """
+    sides = balanced_factors(rows, tensors), balanced_factors(columns, tensors)
+    narrow, wide = 0, max(MatrixProduct(*sides).bonds)
+    while narrow < wide:
+        middle = (narrow + wide + 1) // 2
+        form = MatrixProduct(*sides, bond=middle)
+        central = math.prod(form.factor_shapes()[form.central])
+        if central + steps * (form.count - central) <= share * steps * rows * columns:
+            narrow = middle
+        else:
+            wide = middle - 1
+    if not narrow:
+        raise ValueError("no bond is that narrow")
+    return MatrixProduct(*sides, bond=narrow)
+
+
+def _parameters(shape: BackboneShape) -> int:
+    return sum(weights.learnable for weights in backbone_weights(shape))
+
+
+def _check_values(compression: Compression) -> None:
+    for option, value in (("target", compression.target), ("svd", compression.svd)):
+        if value is not None and not 0 < value < 1:
+            raise UserError(
+                "A value cannot be used.",
+                where=option,
+                found=f"{value:g}",
+                allowed="a share, above 0 and below 1",
+            )
+    if not 2 <= compression.tensors <= MAX_DIMENSIONS:
+        raise UserError(
+            "A value cannot be used.",
+            where="tensors",
+            found=str(compression.tensors),
+            allowed=f"2 to {MAX_DIMENSIONS} local tensors",
+        )
+
+
+def _check_source(source: BackboneShape) -> None:
+    found = None
+    if source.factorised:
+        found = "its matrices are stored as factors"
+    elif len(set(source.block_of_step)) < source.num_hidden_layers:
+        found = "its steps share a block"
+    elif source.layerwise is not None or source.relaxed is not None:
+        found = "its steps have adapters of their own"
+    elif source.embedding_size < source.hidden_size:
+        found = "its embedding table is narrower than its states"
+    if found:
+        raise UserError(
+            "This backbone is compressed already.",
+            where="source",
+            found=found,
+            allowed="a backbone with dense matrices and a block of its own at every step",
+            hint="name the BERT it was made from, such as minilm-l6",
+        )
+
+
+def _too_small(source: BackboneShape, compression: Compression) -> UserError:
+    total = _parameters(source)
+    plans = (_with_shares(source, compression, share, share) for share in _SHARES)
+    least = next(planned.parameters for planned in plans if planned is not None)
+    nearest = math.ceil(1000 * least / total) / 1000
+    return UserError(
+        "The target cannot be met.",
+        where="target",
+        found=f"{compression.target:g} of {total:,} parameters",
+        allowed=f"{nearest:g} or more by {compression.method}",
+        hint="positions, biases and LayerNorms stay as they are",
+    )
