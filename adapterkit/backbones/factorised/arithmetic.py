@@ -25,15 +25,27 @@ def materialise(form: Form, factors: Mapping[str, Tensor]) -> Tensor:
             return low_rank.materialise(form, factors)
 
 
-def apply(form: Form, factors: Mapping[str, Tensor], states: Tensor) -> Tensor:
-    """``states @ materialise(form, factors).T``, (..., in) to (..., out), as cheap as may be."""
+def apply(
+    form: Form, factors: Mapping[str, Tensor], states: Tensor, bias: Tensor | None = None
+) -> Tensor:
+    """``states @ materialise(form, factors).T + bias``, as cheap as may be.
+
+    Args:
+        form: The sizes.
+        factors: What `materialise` multiplies out.
+        states: (..., in).
+        bias: (out,); given here it costs less than added afterwards.
+
+    Returns:
+        (..., out).
+    """
     match form:
         case Kronecker():
-            return kronecker.apply(form, factors, states)
+            return kronecker.apply(form, factors, states, bias)
         case MatrixProduct():
-            return matrix_product.apply(form, factors, states)
+            return matrix_product.apply(form, factors, states, bias)
         case LowRank():
-            return low_rank.apply(form, factors, states)
+            return low_rank.apply(form, factors, states, bias)
 
 
 def rows_of(form: Form, factors: Mapping[str, Tensor], indices: Tensor) -> Tensor:

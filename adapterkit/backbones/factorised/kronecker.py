@@ -22,8 +22,10 @@ def materialise(form: Kronecker, factors: Mapping[str, Tensor]) -> Tensor:
     return product.reshape(form.shape)
 
 
-def apply(form: Kronecker, factors: Mapping[str, Tensor], states: Tensor) -> Tensor:
-    """``states @ W.T`` without W: ``(A (x) B) vec(X) = vec(A X B^T)``, row by row.
+def apply(
+    form: Kronecker, factors: Mapping[str, Tensor], states: Tensor, bias: Tensor | None = None
+) -> Tensor:
+    """``states @ W.T + bias`` without W: ``(A (x) B) vec(X) = vec(A X B^T)``, row by row.
 
     Of the two orders of multiplication the one of fewer multiply-adds is taken. The larger factor
     acts on all vectors in one product; X is turned where that needs it, at the price of a copy.
@@ -32,6 +34,7 @@ def apply(form: Kronecker, factors: Mapping[str, Tensor], states: Tensor) -> Ten
         form: The sizes.
         factors: ``left`` and ``right``.
         states: (..., in).
+        bias: (out,).
 
     Returns:
         (..., out).
@@ -44,7 +47,8 @@ def apply(form: Kronecker, factors: Mapping[str, Tensor], states: Tensor) -> Ten
     else:
         turned = _product(right, left, vectors.transpose(1, 2), left_first < right_first)
         product = turned.transpose(1, 2)
-    return product.reshape(*states.shape[:-1], form.shape[0])
+    applied = product.reshape(*states.shape[:-1], form.shape[0])
+    return applied if bias is None else applied.add_(bias)
 
 
 def rows_of(form: Kronecker, factors: Mapping[str, Tensor], indices: Tensor) -> Tensor:

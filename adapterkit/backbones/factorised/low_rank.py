@@ -16,9 +16,11 @@ def materialise(form: LowRank, factors: Mapping[str, Tensor]) -> Tensor:
     return factors["left"] @ factors["right"]
 
 
-def apply(form: LowRank, factors: Mapping[str, Tensor], states: Tensor) -> Tensor:
-    """``states @ W.T``, (..., in) to (..., out), by way of the (..., rank) in between."""
-    return functional.linear(functional.linear(states, factors["right"]), factors["left"])
+def apply(
+    form: LowRank, factors: Mapping[str, Tensor], states: Tensor, bias: Tensor | None = None
+) -> Tensor:
+    """``states @ W.T + bias``, (..., in) to (..., out), by way of the (..., rank) in between."""
+    return functional.linear(functional.linear(states, factors["right"]), factors["left"], bias)
 
 
 def rows_of(form: LowRank, factors: Mapping[str, Tensor], indices: Tensor) -> Tensor:

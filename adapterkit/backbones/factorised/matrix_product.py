@@ -29,9 +29,14 @@ def materialise(form: MatrixProduct, factors: Mapping[str, Tensor]) -> Tensor:
     return product.reshape(sides).permute(*places[::2], *places[1::2]).reshape(form.shape)
 
 
-def apply(form: MatrixProduct, factors: Mapping[str, Tensor], states: Tensor) -> Tensor:
-    """``states @ W.T``, (..., in) to (..., out), with W multiplied out, as the paper does."""
-    return functional.linear(states, materialise(form, factors))
+def apply(
+    form: MatrixProduct,
+    factors: Mapping[str, Tensor],
+    states: Tensor,
+    bias: Tensor | None = None,
+) -> Tensor:
+    """``states @ W.T + bias``, (..., in) to (..., out); W is multiplied out, as in the paper."""
+    return functional.linear(states, materialise(form, factors), bias)
 
 
 def rows_of(form: MatrixProduct, factors: Mapping[str, Tensor], indices: Tensor) -> Tensor:

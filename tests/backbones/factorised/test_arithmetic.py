@@ -32,6 +32,8 @@ def test_applying_is_multiplying_by_the_matrix(form: Form, seed: int) -> None:
     expected = states @ materialise(form, factors).T
     torch.testing.assert_close(apply(form, factors, states), expected)
     torch.testing.assert_close(apply(form, factors, states[0, 0]), expected[0, 0])
+    bias = random(form.shape[0], seed=seed + 1)
+    torch.testing.assert_close(apply(form, factors, states, bias), expected + bias)
 
 
 @few
@@ -64,15 +66,17 @@ def test_a_weight_that_has_the_form_is_found_again(form: Form, seed: int) -> Non
 
 @pytest.mark.parametrize("form", EACH)
 def test_gradients_are_those_of_the_matrix(form: Form) -> None:
-    states, wanted = random(2, 3, 15), random(2, 3, 8, seed=1)
+    wanted = random(2, 3, 8, seed=1)
     gradients = []
     for way in (
-        lambda factors: apply(form, factors, states),
-        lambda factors: states @ materialise(form, factors).T,
+        lambda factors, states, bias: apply(form, factors, states, bias),
+        lambda factors, states, bias: states @ materialise(form, factors).T + bias,
     ):
-        factors = {name: t.requires_grad_() for name, t in factors_of(form).items()}
-        (way(factors) * wanted).sum().backward()
-        gradients.append({name: factor.grad for name, factor in factors.items()})
+        leaves = factors_of(form) | {"states": random(2, 3, 15), "bias": random(8, seed=2)}
+        states, bias = (leaves[name].requires_grad_() for name in ("states", "bias"))
+        factors = {name: leaves[name].requires_grad_() for name in form.factor_shapes()}
+        (way(factors, states, bias) * wanted).sum().backward()
+        gradients.append({name: leaf.grad for name, leaf in leaves.items()})
     torch.testing.assert_close(gradients[0], gradients[1])
 
 
@@ -95,10 +99,11 @@ def test_rows_that_are_looked_up_learn(form: Form) -> None:
 def test_the_arithmetic_follows_autocast(form: Form) -> None:
     factors = {name: factor.float() for name, factor in factors_of(form).items()}
     states = random(2, 3, 15).float()
+    bias = random(8, seed=2).float()
     with torch.autocast("cpu", torch.bfloat16):
-        applied = apply(form, factors, states)
+        applied = apply(form, factors, states, bias)
     assert applied.dtype == torch.bfloat16
-    exact = apply(form, factors, states)
+    exact = apply(form, factors, states, bias)
     assert (applied - exact).norm() < 0.02 * exact.norm()
 
 
