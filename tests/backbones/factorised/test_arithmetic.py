@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from hypothesis import given
+from torch.utils.flop_counter import FlopCounterMode
 
 from adapterkit.backbones.factorised.arithmetic import (
     apply,
@@ -34,6 +35,16 @@ def test_applying_is_multiplying_by_the_matrix(form: Form, seed: int) -> None:
     torch.testing.assert_close(apply(form, factors, states[0, 0]), expected[0, 0])
     bias = random(form.shape[0], seed=seed + 1)
     torch.testing.assert_close(apply(form, factors, states, bias), expected + bias)
+
+
+@few
+@given(forms())
+def test_applying_takes_the_operations_that_the_form_tells(form: Form) -> None:
+    """Counted by PyTorch as it multiplies: so the cheaper order is taken, and nothing besides."""
+    factors, states = factors_of(form), random(2, 3, form.shape[1])
+    with FlopCounterMode(display=False) as counter:
+        apply(form, factors, states)
+    assert counter.get_total_flops() == form.flops(6)
 
 
 @few
