@@ -26,7 +26,12 @@ def balanced_factors(n: int, count: int) -> tuple[int, ...]:
     Args:
         n: What is split.
         count: In how many; more than n has prime factors leaves ones among them.
+
+    Raises:
+        ValueError: Either is not positive.
     """
+    if n < 1 or count < 1:
+        raise ValueError(f"{n} cannot be split in {count} factors.")
     falling = min(_falling(n, count, n), key=lambda factors: (sum(factors), factors))
     centre = count // 2
     places = sorted(range(count), key=lambda place: (abs(place - centre), -place))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 
 from adapterkit.backbones.factorised.factors import balanced_factors, divisor_pairs
@@ -36,8 +36,7 @@ def kronecker_candidates(rows: int, columns: int, budget: int) -> tuple[Kronecke
     if not forms:
         smallest = min(Kronecker(*pair).count for pair in pairs)
         raise _too_small("Kronecker form", rows, columns, budget, smallest)
-    least = min(FILLED * budget, max(form.count for form in forms))
-    return tuple(sorted((form for form in forms if form.count >= least), key=_preference))
+    return tuple(sorted(_filling(forms, budget), key=_preference))
 
 
 def kronecker_for(rows: int, columns: int, budget: int) -> Kronecker:
@@ -56,19 +55,20 @@ def kronecker_for(rows: int, columns: int, budget: int) -> Kronecker:
 
 
 def kronecker_table_for(rows: int, columns: int, budget: int) -> Kronecker:
-    """The single product that keeps the rows of a table apart and uses most of a budget.
+    """The Kronecker form that keeps the rows of a table apart, as KroneckerBERT's embeddings are.
 
-    ``A`` is (rows, columns / n) and ``B`` (1, n), as KroneckerBERT's word embeddings are.
+    ``A`` is (rows, columns / n) and ``B`` (1, n). Of the forms that use at least `FILLED` of the
+    budget, or else of those that use most, the one of fewest terms, then of most parameters.
 
     Raises:
         ValueError: No n is enough; the smallest budget that one meets is named.
     """
-    forms = [Kronecker((rows, 1), (wide, n)) for wide, n in divisor_pairs(columns)]
-    within = [form for form in forms if form.count <= budget]
-    if not within:
-        smallest = min(form.count for form in forms)
+    sides = [((rows, 1), pair) for pair in divisor_pairs(columns)]
+    forms = [form for side in sides for form in _sums(*side, budget)]
+    if not forms:
+        smallest = min(Kronecker(*side).count for side in sides)
         raise _too_small("row-preserving Kronecker form", rows, columns, budget, smallest)
-    return max(within, key=lambda form: form.count)
+    return min(_filling(forms, budget), key=lambda form: (form.terms, -form.count))
 
 
 def mpo_for(rows: int, columns: int, tensors: int, budget: int) -> MatrixProduct:
@@ -120,6 +120,11 @@ def _sums(rows: tuple[int, int], columns: tuple[int, int], budget: int) -> Itera
     each = Kronecker(rows, columns).count
     for terms in range(1, min(most, budget // each) + 1):
         yield Kronecker(rows, columns, terms)
+
+
+def _filling(forms: Sequence[Kronecker], budget: int) -> list[Kronecker]:
+    least = min(FILLED * budget, max(form.count for form in forms))
+    return [form for form in forms if form.count >= least]
 
 
 def _preference(form: Kronecker) -> tuple[object, ...]:

@@ -45,3 +45,9 @@ def test_the_rule_gives_the_shapes_of_the_paper(n: int, expected: tuple[int, ...
 
 def test_a_prime_leaves_ones() -> None:
     assert sorted(balanced_factors(13, 3)) == [1, 1, 13]
+
+
+@pytest.mark.parametrize(("n", "count"), [(0, 2), (6, 0)])
+def test_what_cannot_be_split_is_refused(n: int, count: int) -> None:
+    with pytest.raises(ValueError, match=f"{n} cannot be split in {count}"):
+        balanced_factors(n, count)

@@ -66,6 +66,11 @@ def test_the_rank_is_the_highest_that_fits() -> None:
 
 
 def test_a_table_keeps_its_rows_apart() -> None:
+    """The paper's own where they fill the budget; sums where no single product does."""
+    budget = 30522 * 384 // 4
+    form = kronecker_table_for(30522, 384, budget)
+    assert (form.rows, form.terms) == ((30522, 1), 5)
+    assert FILLED * budget <= form.count <= budget
     assert kronecker_table_for(30522, 768, 3_000_000) == Kronecker((30522, 1), (96, 8))
     assert kronecker_table_for(30522, 768, 1_500_000) == Kronecker((30522, 1), (48, 16))
 
