@@ -57,6 +57,13 @@ def mask_of(base: nn.Module, parameter: str) -> torch.Tensor | None:
     return module.mask(name) if isinstance(module, Factors) else None
 
 
+def parameter_count(model: nn.Module) -> int:
+    """How many numbers a model holds: shared ones once, pruned ones not at all."""
+    pruned = sum(int((~mask).sum()) for mask in masks_of(model).values())
+    # A tied block is one Parameter object, which `parameters` yields once.
+    return sum(parameter.numel() for parameter in model.parameters()) - pruned
+
+
 def packed_shapes(config: RecursiveConfig, path: Path) -> dict[str, tuple[int, ...]]:
     """Name and shape of every tensor in a backbone's weights file.
 

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from adapterkit.cli import options, output
+from adapterkit.cli.compress import compress
 
 if TYPE_CHECKING:
     from adapterkit.backbones.loading import Backbone
     from adapterkit.backbones.stated import StatedBackbone
 
 app = typer.Typer(
-    help="List, show, import, export and fingerprint backbones.", no_args_is_help=True
+    help="List, show, import, export, compress and fingerprint backbones.", no_args_is_help=True
 )
+app.command("compress")(compress)
 
 Source = Annotated[
     str, typer.Argument(metavar="BACKBONE", help="'bundled', a folder, or a Hugging Face Hub id.")
@@ -148,16 +150,16 @@ def _stated_facts(backbone: StatedBackbone, fingerprint: str) -> dict[str, Any]:
 
 
 def _loaded_facts(backbone: Backbone) -> dict[str, Any]:
+    from adapterkit.backbones.pruned import parameter_count
     from adapterkit.backbones.sharing import sharing
 
-    # A tied block is one Parameter object, which `parameters` yields once.
     return {
         "id": backbone.id,
         "steps": backbone.steps,
         "shared": sharing(backbone.model.config),
         "hidden_size": backbone.hidden_size,
         "vocabulary": backbone.model.config.vocab_size,
-        "parameters": sum(parameter.numel() for parameter in backbone.model.parameters()),
+        "parameters": parameter_count(backbone.model),
         "layerwise": backbone.has_layerwise,
         "fingerprint": backbone.fingerprint,
         "path": str(backbone.path) if backbone.path else None,

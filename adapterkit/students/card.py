@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import nn
 
+from adapterkit.backbones.pruned import parameter_count
 from adapterkit.runs.environment import hardware, versions
 from adapterkit.students.recipe import Recipe
 from adapterkit.students.state import LoopState
@@ -43,8 +44,8 @@ def make_card(
     written["corpus"]["files"] = [Path(file).name for file in recipe.corpus.files]
     written["evaluation"]["probe"] = [Path(task).name for task in recipe.evaluation.probe]
     written["teacher"] = teacher["id"]
-    # A tied block is one Parameter object, which `parameters` yields once.
-    parameters = sum(parameter.numel() for parameter in student.parameters())
+    if recipe.student.backbone is not None:
+        written["student"]["backbone"] = Path(recipe.student.backbone).name
     return {
         "name": recipe.name,
         "licence": recipe.licence,
@@ -57,7 +58,7 @@ def make_card(
         "updates": state.update,
         "seconds": round(state.seconds, 1),
         "tokens_per_second": round(state.tokens_per_second, 1),
-        "parameters": parameters,
+        "parameters": parameter_count(student),
         "curve": state.curve,
         "scores": state.curve[-1] if state.curve else {},
         **measures,

@@ -9,8 +9,12 @@ from functools import cache
 from typing import Literal, get_args
 
 from adapterkit.backbones.factorised.checking import MAX_DIMENSIONS
-from adapterkit.backbones.factorised.factors import balanced_factors, divisor_pairs
-from adapterkit.backbones.factorised.fitting import kronecker_for, low_rank_for
+from adapterkit.backbones.factorised.factors import balanced_factors
+from adapterkit.backbones.factorised.fitting import (
+    kronecker_for,
+    kronecker_table_for,
+    low_rank_for,
+)
 from adapterkit.backbones.factorised.forms import Form, Kronecker, MatrixProduct, form_from
 from adapterkit.backbones.factorised.places import TABLE, matrix_shape
 from adapterkit.backbones.shape import BackboneShape
@@ -25,6 +29,8 @@ pruning (2004.04124)."""
 
 # Above 1: an operator that is not truncated has more numbers than the matrix, but is shared.
 _SHARES = tuple(0.002 * 650 ** (index / 499) for index in range(500))
+
+_MORE = (1.25, 1.15, 1.1, 1.05, 1.01, 1.0, 0.9, 0.75)
 
 
 @dataclass(frozen=True)
@@ -75,13 +81,11 @@ class Planned:
 
 
 def plan_compression(source: BackboneShape, compression: Compression) -> Planned:
-    """Choose the forms that come near the target from below.
+    """Choose the forms that come nearest to the target from below.
 
     Every matrix, the embedding table among them, is given the same share of its own numbers, the
-    largest that keeps the whole within the target; but Kronecker factors of the table come in few
-    sizes, and there what the best balanced of them leaves goes to the other matrices. The table is
-    compressed so that a token keeps a row of its own: with ``kronecker`` by row-preserving factors,
-    otherwise by truncated SVD.
+    largest that keeps the whole within the target. The table is compressed so that a token keeps a
+    row of its own: with ``kronecker`` by row-preserving factors, otherwise by truncated SVD.
 
     Args:
         source: The backbone to compress, with dense matrices and a block of its own at every step.
@@ -91,14 +95,20 @@ def plan_compression(source: BackboneShape, compression: Compression) -> Planned
         UserError: The source is compressed already, a value is out of range, or no form is as small
             as the target.
     """
-    _check_values(compression)
+    check_values(compression)
     _check_source(source)
     budget = math.floor(compression.target * _parameters(source))
-    for shares in _shares(source, compression.method, budget):
-        planned = _with_shares(source, compression, *shares)
-        if planned is not None and planned.parameters <= budget:
-            return planned
-    raise _too_small(source, compression)
+    shares = _shares(source, compression, budget)
+    plans = (_with_shares(source, compression, table, block) for table, block in shares)
+    fitting = (planned for planned in plans if planned and planned.parameters <= budget)
+    if compression.method == "kronecker":
+        best = max(fitting, key=lambda planned: planned.parameters, default=None)
+    else:
+        # Shares fall, and with them what the forms hold.
+        best = next(fitting, None)
+    if best is None:
+        raise _too_small(source, compression)
+    return best
 
 
 def linear_flops(shape: BackboneShape, keep: float = 1) -> int:
@@ -134,24 +144,21 @@ def group_sizes(shape: BackboneShape) -> tuple[int, int]:
     return table, block
 
 
-def _shares(source: BackboneShape, method: Method, budget: int) -> Iterator[tuple[float, float]]:
-    """Shares of their numbers that table and blocks could have, the best first."""
-    if method != "kronecker":
+def _shares(
+    source: BackboneShape, compression: Compression, budget: int
+) -> Iterator[tuple[float, float]]:
+    """Shares of their numbers that the table and the other matrices could have, falling."""
+    if compression.method != "kronecker":
         yield from ((share, share) for share in reversed(_SHARES))
         return
-    rows, columns = matrix_shape(TABLE, source)
+    table = math.prod(matrix_shape(TABLE, source))
     dense = source.num_hidden_layers * sum(math.prod(matrix_shape(m, source)) for m in LINEARS)
-    rest = budget - (_parameters(source) - rows * columns - dense)
-    left = {
-        form.count / (rows * columns): (rest - form.count) / dense
-        for form in _row_preserving(rows, columns)
-    }
-    balanced = sorted(
-        (abs(math.log(block / table)), table, min(block, 1.0))
-        for table, block in left.items()
-        if block > 0
-    )
-    yield from ((table, block) for _, table, block in balanced)
+    rest = budget - _parameters(source) + table + dense
+    # Kronecker forms come in steps: what one matrix leaves of its budget another may take.
+    for more in _MORE:
+        of_table = more * rest / (table + dense)
+        left = (rest - of_table * table) / dense
+        yield from ((of_table, left * factor) for factor in _MORE if of_table > 0 and left > 0)
 
 
 def _with_shares(
@@ -165,10 +172,8 @@ def _with_shares(
         if keep > 1:
             return None
     try:
-        forms = {
-            module: _form(source, module, compression, table if module == TABLE else block)
-            for module in (TABLE, *LINEARS)
-        }
+        forms = {TABLE: _form(source, TABLE, compression, table)}
+        forms |= {module: _form(source, module, compression, block) for module in LINEARS}
     except ValueError:
         return None
     shape = replace(source, factorised={name: form.as_dict() for name, form in forms.items()})
@@ -187,21 +192,18 @@ def _with_shares(
 
 def _form(source: BackboneShape, module: str, compression: Compression, share: float) -> Form:
     rows, columns = matrix_shape(module, source)
-    # A share may have been worked out from a count.
-    budget = math.floor(share * rows * columns + 1e-6)
-    if module == TABLE and compression.method == "kronecker":
-        return next(form for form in _row_preserving(rows, columns) if form.count <= budget)
+    budget = math.floor(share * rows * columns)
+    if compression.method == "kronecker":
+        return _kronecker(rows, columns, budget, module == TABLE)
     if module == TABLE or compression.method == "lada":
         return low_rank_for(rows, columns, budget)
-    if compression.method == "kronecker":
-        return kronecker_for(rows, columns, budget)
     return _operator(rows, columns, compression.tensors, source.num_hidden_layers, share)
 
 
-def _row_preserving(rows: int, columns: int) -> Iterator[Kronecker]:
-    """Every ``A (rows x columns / n) (x) B (1 x n)`` (KroneckerBERT), the largest first."""
-    for narrower, wide in divisor_pairs(columns):
-        yield Kronecker((rows, 1), (wide, narrower))
+@cache
+def _kronecker(rows: int, columns: int, budget: int, is_table: bool) -> Kronecker:
+    choose = kronecker_table_for if is_table else kronecker_for
+    return choose(rows, columns, budget)
 
 
 @cache
@@ -230,19 +232,24 @@ def _parameters(shape: BackboneShape) -> int:
     return sum(weights.learnable for weights in backbone_weights(shape))
 
 
-def _check_values(compression: Compression) -> None:
+def check_values(compression: Compression) -> None:
+    """Hold a compression's numbers to their ranges.
+
+    Raises:
+        UserError: One is out of range.
+    """
     for option, value in (("target", compression.target), ("svd", compression.svd)):
         if value is not None and not 0 < value < 1:
             raise UserError(
                 "A value cannot be used.",
-                where=option,
+                where=f"--{option}",
                 found=f"{value:g}",
                 allowed="a share, above 0 and below 1",
             )
     if not 2 <= compression.tensors <= MAX_DIMENSIONS:
         raise UserError(
             "A value cannot be used.",
-            where="tensors",
+            where="Compression.tensors",
             found=str(compression.tensors),
             allowed=f"2 to {MAX_DIMENSIONS} local tensors",
         )
@@ -261,7 +268,7 @@ def _check_source(source: BackboneShape) -> None:
     if found:
         raise UserError(
             "This backbone is compressed already.",
-            where="source",
+            where="--from",
             found=found,
             allowed="a backbone with dense matrices and a block of its own at every step",
             hint="name the BERT it was made from, such as minilm-l6",
@@ -275,7 +282,7 @@ def _too_small(source: BackboneShape, compression: Compression) -> UserError:
     nearest = math.ceil(1000 * least / total) / 1000
     return UserError(
         "The target cannot be met.",
-        where="target",
+        where="--target",
         found=f"{compression.target:g} of {total:,} parameters",
         allowed=f"{nearest:g} or more by {compression.method}",
         hint="positions, biases and LayerNorms stay as they are",

@@ -13,9 +13,11 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import nn
 
+from adapterkit.backbones.loading import Backbone
 from adapterkit.runs.errors import UserError
 from adapterkit.runs.progress import Progress
 from adapterkit.students.corpus import Corpus, open_corpus
+from adapterkit.students.going_on import open_student
 from adapterkit.students.layer_map import resolve_layers
 from adapterkit.students.objective import Weights, check_weights
 from adapterkit.students.probe import Probe, open_probe
@@ -37,6 +39,7 @@ class Inputs:
         weights: Of the terms of the objective.
         layers: The teacher's layer, from one, that each step learns from.
         probe: What frozen states are probed on, if anything.
+        backbone: What the student goes on from, if it is a backbone.
         identity: What a resumed distillation must find again.
     """
 
@@ -47,6 +50,7 @@ class Inputs:
     weights: Weights
     layers: tuple[int, ...]
     probe: Probe | None
+    backbone: Backbone | None
     identity: Mapping[str, Any]
 
 
@@ -67,9 +71,14 @@ def open_inputs(recipe: Recipe, progress: Progress) -> Inputs:
     }
     if recipe.teacher_training is not None:
         teacher = with_head(teacher, recipe.training.seed)
-    layers = resolve_layers(recipe.layers, recipe.student.steps or teacher.layers, teacher.layers)
+    backbone = open_student(recipe.student, teacher)
+    steps = recipe.student.steps or teacher.layers if backbone is None else backbone.steps
+    layers = resolve_layers(recipe.layers, steps, teacher.layers)
     weights = Weights(**recipe.objective.model_dump())
-    check_weights(weights, teacher, recipe.student.attention_heads or teacher.heads)
+    heads = recipe.student.attention_heads or teacher.heads
+    if backbone is not None:
+        heads = backbone.model.config.num_attention_heads
+    check_weights(weights, teacher, heads)
     _check_window(recipe, teacher)
     probe = None
     if recipe.evaluation.probe:
@@ -78,7 +87,9 @@ def open_inputs(recipe: Recipe, progress: Progress) -> Inputs:
         corpus = _open_corpus(recipe, teacher, progress)
     files = {file.name: file.sha256 for file in corpus.files}
     found = {"teacher": identity, "corpus": files}
-    return Inputs(recipe, accelerator, teacher, corpus, weights, layers, probe, found)
+    if backbone is not None:
+        found["backbone"] = {"fingerprint": backbone.fingerprint}
+    return Inputs(recipe, accelerator, teacher, corpus, weights, layers, probe, backbone, found)
 
 
 def _accelerator(training: Training) -> Accelerator:

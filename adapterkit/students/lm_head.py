@@ -8,6 +8,11 @@ from torch import nn
 from transformers.models.albert.modeling_albert import AlbertMLMHead
 
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
+from adapterkit.backbones.factorised.modules import (
+    FactorisedEmbedding,
+    FactorisedLinear,
+    attach,
+)
 
 
 def student_head(model: RecursiveAdapterModel) -> nn.Module:
@@ -22,6 +27,10 @@ def student_head(model: RecursiveAdapterModel) -> nn.Module:
     head: Any = AlbertMLMHead(model.config)
     nn.init.normal_(head.dense.weight, std=model.config.initializer_range)
     nn.init.zeros_(head.dense.bias)
-    head.decoder.weight = model.albert.embeddings.word_embeddings.weight
+    table: Any = model.albert.embeddings.word_embeddings
+    if isinstance(table, FactorisedEmbedding):
+        attach(head.decoder, table.factors, FactorisedLinear)
+    else:
+        head.decoder.weight = table.weight
     module: nn.Module = head
     return module

@@ -16,6 +16,7 @@ from adapterkit.runs.progress import Progress
 from adapterkit.students.checkpoints import write_checkpoint
 from adapterkit.students.evaluating import evaluate, said
 from adapterkit.students.folder import interrupted
+from adapterkit.students.pruning import prune_between
 from adapterkit.students.session import Session
 from adapterkit.students.state import LoopState
 
@@ -49,6 +50,7 @@ class Loop:
         self._tokens = training.tokens
         self._every = evaluation.every_tokens or max(1, training.tokens // _EVALUATIONS)
         self._checkpoint_seconds = training.checkpoint_minutes * 60
+        self._pruning = session.pruning
         self._recent: list[dict[str, torch.Tensor]] = []
 
     def run(self) -> None:
@@ -97,7 +99,11 @@ class Loop:
         session.optimiser.step()
         session.optimiser.zero_grad()
         self._recent.append({name: term.detach() for name, term in terms.items()})
-        return session.total(int(batch["attention_mask"].sum()))
+        seen = session.total(int(batch["attention_mask"].sum()))
+        if self._pruning is not None:
+            student = session.plain.student
+            prune_between(student, self._pruning, state.tokens, state.tokens + seen)
+        return seen
 
     def _measures(self) -> dict[str, float]:
         """Means since the last report; waits for the GPU, so that times are true."""

@@ -3,12 +3,13 @@
 ``masked_lm * CE + attention * sum_i KL(attention) + hidden * sum_i (1 - cos) + output * KL(scores)
 + embedding * (1 - cos)``, where recursion step i learns from a layer of the teacher. The terms
 are the paper's: attention rows and states of tokens that are no padding, scores at masked
-positions.
+positions. ``scores`` and ``feed_forward`` are KroneckerBERT's (see `inner_states`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from torch.nn import functional
 
 from adapterkit.runs.errors import UserError
 from adapterkit.students.attention import use_written_out_attention
+from adapterkit.students.inner_states import feed_forward_distances, score_distances, watched
 from adapterkit.students.masking import IGNORED
 from adapterkit.students.packing import Batch
 
@@ -37,6 +39,8 @@ class Weights:
         hidden: Of the cosine distance of states, summed over steps.
         output: Of the divergence of scores at masked positions.
         embedding: Of the cosine distance at the embedding output.
+        scores: Of the mean square difference of attention scores, summed over steps.
+        feed_forward: Of the mean square difference of feed-forward outputs, summed over steps.
         temperature: Of the output term.
     """
 
@@ -45,12 +49,19 @@ class Weights:
     hidden: float = 3.0
     output: float = 5.0
     embedding: float = 0.0
+    scores: float = 0.0
+    feed_forward: float = 0.0
     temperature: float = 1.0
 
     @property
     def masks(self) -> bool:
         """Whether a term needs masked text, and a masked-LM head of the student."""
         return self.masked_lm > 0 or self.output > 0
+
+    @property
+    def looks_inside(self) -> bool:
+        """Whether a term reads what happens inside a layer."""
+        return self.scores > 0 or self.feed_forward > 0
 
 
 @dataclass(frozen=True)
@@ -80,10 +91,11 @@ def check_weights(weights: Weights, teacher: Teacher, attention_heads: int) -> N
     problems = {}
     if weights.output > 0 and teacher.head is None:
         problems["output"] = "the teacher has no masked-LM head"
-    if weights.attention > 0 and attention_heads != teacher.heads:
-        problems["attention"] = (
-            f"the teacher has {teacher.heads} attention heads, the student {attention_heads}"
-        )
+    for term in ("attention", "scores"):
+        if getattr(weights, term) > 0 and attention_heads != teacher.heads:
+            problems[term] = (
+                f"the teacher has {teacher.heads} attention heads, the student {attention_heads}"
+            )
     if problems:
         raise UserError(
             f"The teacher cannot give what the objective asks for: {', '.join(problems)}.",
@@ -93,7 +105,7 @@ def check_weights(weights: Weights, teacher: Teacher, attention_heads: int) -> N
             + (", or give the teacher a head by teacher_training" if "output" in problems else "")
             + (
                 f", or student.attention_heads to {teacher.heads}"
-                if "attention" in problems
+                if "attention" in problems or "scores" in problems
                 else ""
             ),
         )
@@ -116,16 +128,19 @@ def read(model: nn.Module, batch: Batch, weights: Weights) -> Any:
         weights: Of the terms.
 
     Returns:
-        Its output, with ``hidden_states`` and, where needed, ``attentions``.
+        Its output, with ``hidden_states`` and, where needed, ``attentions`` and ``inner``.
     """
     if weights.attention > 0:
         use_written_out_attention(model)
-    return model(
-        input_ids=batch["input_ids"],
-        attention_mask=batch["attention_mask"],
-        output_hidden_states=True,
-        output_attentions=weights.attention > 0,
-    )
+    with watched(model) if weights.looks_inside else nullcontext() as inner:
+        output = model(
+            input_ids=batch["input_ids"],
+            attention_mask=batch["attention_mask"],
+            output_hidden_states=True,
+            output_attentions=weights.attention > 0,
+        )
+    output.inner = inner
+    return output
 
 
 def losses(
@@ -165,6 +180,12 @@ def losses(
     if weights.embedding > 0:
         terms["embedding"] = cosine_distances(
             student.hidden_states[:1], teacher.hidden_states[:1], attended, projection
+        ).sum()
+    if weights.scores > 0:
+        terms["scores"] = score_distances(student.inner, teacher.inner, layers, attended).sum()
+    if weights.feed_forward > 0:
+        terms["feed_forward"] = feed_forward_distances(
+            student.inner, teacher.inner, layers, attended, projection
         ).sum()
     if weights.masks:
         terms |= _masked_terms(student, teacher, batch["labels"], weights, heads)

@@ -43,9 +43,34 @@ class Relaxed(_Section):
     """What every step has of its own besides."""
 
 
+class Pruning(_Section):
+    """Pruning factors by magnitude as the student learns (LadaBERT, arXiv 2004.04124).
+
+    What is kept falls from all to `keep` along a cubic curve (arXiv 1710.01878).
+    """
+
+    keep: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of the factors' numbers kept at the end; null: what the backbone's card asks for."""
+    begin: Share = 0.1
+    """Share of the word pieces after which pruning begins."""
+    end: Annotated[float, Field(gt=0, le=1)] = 0.7
+    """Share of the word pieces after which nothing more is pruned."""
+
+    @model_validator(mode="after")
+    def _begins_before_it_ends(self) -> Pruning:
+        if self.begin >= self.end:
+            raise ValueError(f"begin, {self.begin:g}, has to come before end, {self.end:g}")
+        return self
+
+
 class Student(_Section):
     """The recursive student; a size that is null is the teacher's."""
 
+    backbone: Annotated[str, Field(min_length=1)] | None = None
+    """A backbone to go on from, such as ``backbones compress`` writes: a folder or hub id. Of the
+    other keys ``relaxed`` (low-rank updates that start at zero) and ``pruning`` can be given."""
+    pruning: Pruning | None = None
+    """Of a backbone whose factors are low-rank."""
     steps: Count | None = None
     hidden_size: Count | None = None
     intermediate_size: Count | None = None
@@ -58,6 +83,23 @@ class Student(_Section):
     fit: Literal["weights", "text"] = "weights"
     """What tables and matrices are fitted to as they start: the teacher's ``weights`` alone, by
     truncated SVD, or what the ``text`` of the corpus sends through them."""
+
+    @model_validator(mode="after")
+    def _a_backbone_is_what_it_is(self) -> Student:
+        free = ("backbone", "pruning", "relaxed")
+        given = [name for name in type(self).model_fields if name not in free]
+        plain = Student() if self.backbone is not None else self
+        given = [name for name in given if getattr(self, name) != getattr(plain, name)]
+        if given:
+            raise ValueError(
+                "a student that goes on from a backbone has its sizes and its start: leave out "
+                + ", ".join(given)
+            )
+        if self.backbone is not None and self.relaxed is not None and self.relaxed.own:
+            raise ValueError("what the steps of a backbone share is settled: set relaxed.own to []")
+        if self.backbone is None and self.pruning is not None:
+            raise ValueError("only factors are pruned: name a backbone that has some")
+        return self
 
     @field_validator("start")
     @classmethod
@@ -82,12 +124,15 @@ class Objective(_Section):
     hidden: Weight = 3
     output: Weight = 5
     embedding: Weight = 0
+    scores: Weight = 0
+    feed_forward: Weight = 0
     temperature: Rate = 1
     """Of the output term."""
 
     @model_validator(mode="after")
     def _some_term_counts(self) -> Objective:
-        if not any((self.masked_lm, self.attention, self.hidden, self.output, self.embedding)):
+        values = self.model_dump(exclude={"temperature"}).values()
+        if not any(values):
             raise ValueError("objective gives every term the weight 0: nothing would be learned")
         return self
 

@@ -12,18 +12,21 @@ from accelerate import Accelerator
 from torch import nn
 
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
+from adapterkit.backbones.pruned import masks_of, prune_factors
 from adapterkit.runs.progress import Progress
 from adapterkit.students.attention import use_written_out_attention
 from adapterkit.students.batching import batches
 from adapterkit.students.corpus import Corpus
 from adapterkit.students.embeddings import count_word_pieces, factorise_embeddings
 from adapterkit.students.fitting import fit_matrices
+from adapterkit.students.going_on import kept_at_the_end, started_from
 from adapterkit.students.inputs import Inputs
 from adapterkit.students.learner import Learner
 from adapterkit.students.masking import generator_of, mask
 from adapterkit.students.objective import read
 from adapterkit.students.packing import Batch
 from adapterkit.students.probe import Probe
+from adapterkit.students.pruning import PruningSchedule
 from adapterkit.students.recipe import Recipe, Training
 from adapterkit.students.schedule import Schedule
 from adapterkit.students.start import fit_projection, start_student
@@ -110,11 +113,13 @@ class Session:
         return {
             "learner": self.plain.state_dict(),
             "optimiser": self.optimiser.state_dict(),
+            "masks": masks_of(self.plain.student),
         }
 
     def restore(self, content: Mapping[str, Any]) -> None:
         """Go back to what `snapshot` told."""
         self.plain.load_state_dict(content["learner"])
+        prune_factors(self.plain.student, content["masks"])
         self.optimiser.load_state_dict(content["optimiser"])
 
     def terms(self, batch: Batch, update: int) -> dict[str, torch.Tensor]:
@@ -134,6 +139,15 @@ class Session:
         with self.accelerator.autocast():
             terms: dict[str, torch.Tensor] = self.plain(batch, targets)
         return terms
+
+    @property
+    def pruning(self) -> PruningSchedule | None:
+        """What share of the factors' numbers is kept when, if they are pruned on the way."""
+        asked, tokens = self.recipe.student.pruning, self.recipe.training.tokens
+        if asked is None or self.inputs.backbone is None:
+            return None
+        keep = kept_at_the_end(asked, self.inputs.backbone)
+        return PruningSchedule(keep, asked.begin * tokens, asked.end * tokens)
 
     def _given(self, batch: Batch, update: int) -> tuple[Batch, Any]:
         """What the learner is given: the text, masked where terms need it, and the targets."""
@@ -166,7 +180,9 @@ def begin(inputs: Inputs, teacher: Teacher, progress: Progress) -> Session:
         if module is not None:
             module.cpu()
     student = _started(inputs, teacher)
-    explained = fit_projection(student, teacher.encoder, _text_to_fit(inputs))
+    explained = None
+    if inputs.backbone is None:
+        explained = fit_projection(student, teacher.encoder, _text_to_fit(inputs))
     if inputs.weights.attention > 0:
         for model in (student, teacher.encoder):
             use_written_out_attention(model)
@@ -185,6 +201,8 @@ def begin(inputs: Inputs, teacher: Teacher, progress: Progress) -> Session:
 
 def _started(inputs: Inputs, teacher: Teacher) -> RecursiveAdapterModel:
     section = inputs.recipe.student
+    if inputs.backbone is not None:
+        return started_from(inputs.backbone, section, inputs.recipe.training.seed)
     student = start_student(section, teacher, inputs.recipe.training.seed, inputs.layers)
     if section.fit == "text":
         text = _text(inputs, _COUNT_BATCHES, _COUNT_TOKENS)

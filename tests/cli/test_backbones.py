@@ -142,3 +142,43 @@ def test_a_bert_whose_tokenizer_does_not_match_is_refused(cli, bert, tmp_path):
     assert "tokenizer does not belong" in outcome.stderr
     assert str(words) in outcome.stderr
     assert not (tmp_path / "target").exists()
+
+
+def compress(cli, *more):
+    return cli("backbones", "compress", "--method", "kronecker", "--target", "0.7", *more)
+
+
+def test_compress_says_what_it_made(cli, bert, tmp_path):
+    target = tmp_path / "small"
+    done = compress(cli, "--from", bert, "--output", target, "--json")
+    assert done.status == 0, done.stderr
+    card = json.loads((target / "card.json").read_text())
+    assert card["compressed_from"]["source"] == "bert"
+    assert card["compression"]["parameters"] == done.json["parameters"]
+    assert str(tmp_path) not in json.dumps(card)
+    shown = cli("backbones", "show", target, "--json").json
+    assert shown["parameters"] == done.json["parameters"] <= 0.7 * done.json["source_parameters"]
+    assert done.json["bytes"] == (target / "model.safetensors").stat().st_size
+    assert set(done.json["reconstruction_errors"]) == set(done.json["forms"])
+
+
+def test_compress_prints_the_error_of_each_matrix(cli, bert, tmp_path):
+    done = compress(cli, "--from", bert, "--output", tmp_path / "small")
+    assert done.status == 0, done.stderr
+    assert "relative error" in done.stdout
+    for name in ("embeddings.word_embeddings", "attention.query", "ffn_output"):
+        assert name in done.stdout
+    assert f"student.backbone={tmp_path / 'small'}" in done.stdout
+
+
+def test_compress_refuses_before_any_work(cli, bert, tiny_backbone, tmp_path):
+    for arguments, said in (
+        (("--from", tiny_backbone), "compressed already"),
+        (("--from", bert, "--target", "2"), "--target"),
+        (("--from", bert, "--target", "0.0001"), "cannot be met"),
+        (("--from", tmp_path / "nowhere"), "nowhere"),
+    ):
+        outcome = compress(cli, *arguments, "--output", tmp_path / "small")
+        assert outcome.status == 2, arguments
+        assert said in outcome.stderr
+        assert not (tmp_path / "small").exists()

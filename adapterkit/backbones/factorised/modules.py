@@ -90,8 +90,7 @@ class FactorisedLinear(nn.Linear):
         dense = self.dense
         if dense is not None and not (torch.is_grad_enabled() and self.factors.learn):
             return nn.functional.linear(states, dense, self.bias)
-        output = arithmetic.apply(self.factors.form, self.factors.values(), states)
-        return output if self.bias is None else output + self.bias
+        return arithmetic.apply(self.factors.form, self.factors.values(), states, self.bias)
 
 
 class FactorisedEmbedding(nn.Embedding):
