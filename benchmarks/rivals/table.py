@@ -17,10 +17,10 @@ def as_markdown(record: dict[str, Any]) -> str:
     lines = [
         "# Rival students of one teacher",
         "",
-        f"Distilled from MiniLM-L6 on {_tokens(record)} word pieces each by one recipe, then tuned on "
-        f"{settings['sentences']} sentences for {settings['epochs']} epochs; strict F1 on "
+        f"Distilled from MiniLM-L6 on {_tokens(record)} word pieces each by one recipe, then tuned "
+        f"on {settings['sentences']} sentences for {settings['epochs']} epochs; strict F1 on "
         f"{settings['test']} sentences of test, mean ± standard deviation (n). Parameters without "
-        "heads, those pruned left out; bytes as stored in half precision; operations of one text of "
+        "heads, those pruned left out; bytes as stored in half precision; operations of a text of "
         "128 word pieces, products with zeros counted; latency of the same on one thread, median. "
         f"Commit `{record['commit'][:10]}`, {record['date']}."
         + (f" {settings['note']}" if settings["note"] else ""),
@@ -51,11 +51,8 @@ def _facts(student: dict[str, Any], whole: int) -> list[str]:
 
 def _score(record: dict[str, Any], student: str, task: str, plan: str) -> str:
     wanted = (student, task, plan)
-    scores = [
-        run["test"]
-        for run in record["runs"]
-        if (run["student"], run["task"], run["plan"]) == wanted
-    ]
+    runs = [run for run in record["runs"] if (run["student"], run["task"], run["plan"]) == wanted]
+    scores = [run["test"] for run in runs]
     if not scores:
         return "-"
     spread = f" ± {statistics.stdev(scores):.3f}" if len(scores) > 1 else ""
