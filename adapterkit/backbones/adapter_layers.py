@@ -20,6 +20,8 @@ from torch import nn
 from torch.profiler import record_function
 
 from adapterkit.backbones.dropout import drop
+from adapterkit.backbones.kronecker_adapters import start_kronecker_up
+from adapterkit.backbones.kronecker_configs import AdakronConfig
 
 
 class StepBottleneckLayer(BottleneckLayer):  # type: ignore[misc]
@@ -28,10 +30,18 @@ class StepBottleneckLayer(BottleneckLayer):  # type: ignore[misc]
     def add_adapter(self, adapter_name: str, layer_idx: int) -> bool:
         """Add the weights of `adapter_name`; whether this slot has any."""
         added: bool = super().add_adapter(adapter_name, layer_idx)
-        if added and _is_layerwise_form(self.adapters[adapter_name]):
+        if not added:
+            return False
+        adapter = self.adapters[adapter_name]
+        if _is_layerwise_form(adapter):
             # AdapterHub builds LayerNorm with eps 1e-5; MiniALBERT's adapters have 1e-12.
-            self.adapters[adapter_name].adapter_norm_after.eps = self.model_config.layer_norm_eps
-        return added
+            adapter.adapter_norm_after.eps = self.model_config.layer_norm_eps
+        if config := self.adapters_config.match(
+            adapter_name, AdakronConfig, layer_idx, self.location_key
+        ):
+            width = self.model_config.hidden_size
+            adapter.adapter_up = start_kronecker_up(adapter.down_sample, width, config.factor)
+        return True
 
     def compose_single(
         self, adapter_setup: str, state: BottleneckState, lvl: int = 0

@@ -26,6 +26,7 @@ from adapterkit.backbones.adapter_layers import (
 from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.dropout import StepDropout
 from adapterkit.backbones.factorised.modules import FactorisedLinear, Factors, attach, detach
+from adapterkit.backbones.kronecker_configs import read_config
 from adapterkit.backbones.lora_layers import FactorisedStepLinear, StepLoRALinear
 from adapterkit.backbones.model import RecursiveModel
 from adapterkit.backbones.relaxed import ATTENTION_OUTPUT
@@ -44,6 +45,10 @@ class RecursiveModelAdaptersMixin(AlbertModelAdaptersMixin):  # type: ignore[mis
         """Prepare every recursion step for adapters, and share what the steps share again."""
         # adapters.init makes a class on the fly; one that a module holds can be pickled.
         self.__class__ = RecursiveModelWithAdapters
+        saved = getattr(model_config, "adapters", None)
+        if isinstance(saved, dict):
+            known = saved.get("config_map", {})
+            known.update({name: read_config(config) for name, config in known.items()})
         super().init_adapters(model_config, adapters_config)
         self.tie_weights()
 
@@ -70,6 +75,10 @@ class RecursiveModelAdaptersMixin(AlbertModelAdaptersMixin):  # type: ignore[mis
             if hasattr(module, "init_adapters"):
                 # For a model with a static head AdapterHub comes by again, and would undo this.
                 module.init_adapters = _do_nothing
+
+    def add_adapter(self, adapter_name: str, config: Any = None, **kwargs: Any) -> None:
+        """As AdapterHub's method, with Kronecker adapters among the configurations it can read."""
+        super().add_adapter(adapter_name, read_config(config), **kwargs)
 
     def set_blocks(self, block_of_step: Sequence[int]) -> None:
         """Change which steps share a block; see `RecursiveModel.set_blocks`.

@@ -20,6 +20,7 @@ from torch import nn
 from torch.func import functional_call, stack_module_state
 
 from adapterkit.backbones.encoder import BottleneckAdapter
+from adapterkit.backbones.kronecker_adapters import KroneckerLoRA
 
 
 class Rows:
@@ -107,7 +108,7 @@ class GroupedBottleneck(_Grouped):
 
 
 class GroupedLora(_Grouped):
-    """LoRA or IA3 weights, in the place of one adapter's in a linear of AdapterHub."""
+    """LoRA, KronA or IA3 weights, in the place of one adapter's in a linear of AdapterHub."""
 
     use_dora = False
     use_gating = False
@@ -182,6 +183,6 @@ def _kind(module: nn.Module) -> type[_Grouped] | None:
     # A gate is a mean over the tokens of a text, padding included.
     if isinstance(module, Adapter) and not module.use_gating:
         return GroupedBottleneck
-    if type(module) in (LoRA, IA3) and not (module.use_gating or module.use_dora):
+    if type(module) in (LoRA, KroneckerLoRA, IA3) and not (module.use_gating or module.use_dora):
         return GroupedLora
     return None

@@ -13,11 +13,13 @@ from torch import nn
 from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.factorised.forms import MatrixProduct
 from adapterkit.backbones.factorised.modules import FactorisedLinear
+from adapterkit.backbones.kronecker_adapters import KroneckerLoRA, krona_shapes
+from adapterkit.backbones.kronecker_configs import KronaConfig
 from adapterkit.backbones.relaxed import RELAXED
 
 
 class StepLoRALinear(LoRALinearTorch):  # type: ignore[misc]
-    """A LoRA or IA3 linear of one recursion step, whose parameters other steps may share.
+    """A LoRA, IA3 or KronA linear of one recursion step, whose parameters other steps may share.
 
     Merging an update into a shared weight would change every step that shares it. Here the step
     gets a weight of its own first, which the configuration records so that saving and loading keep
@@ -47,6 +49,9 @@ class StepLoRALinear(LoRALinearTorch):  # type: ignore[misc]
         added: bool = super().add_adapter(adapter_name, layer_idx)
         if added:
             lora = self.loras[adapter_name]
+            if self.adapters_config.match(adapter_name, KronaConfig) is not None:
+                # AdapterHub has made LoRA's two parameters, of the shapes below.
+                lora.__class__ = KroneckerLoRA
             if not isinstance(getattr(lora, "lora_dropout", lora), nn.Module):
                 # AdapterHub writes "no dropout" as a lambda, which no other process can be sent.
                 lora.lora_dropout = nn.Identity()
@@ -54,6 +59,12 @@ class StepLoRALinear(LoRALinearTorch):  # type: ignore[misc]
                 with torch.no_grad():
                     lora.m.weight.copy_(self._relaxed_weight().norm(dim=1, keepdim=True))
         return added
+
+    def _get_lora_shapes(self, config: Any) -> tuple[tuple[int, int], tuple[int, int]]:
+        if isinstance(config, KronaConfig):
+            return krona_shapes(config.factor, self.in_features, self.out_features)
+        shapes: tuple[tuple[int, int], tuple[int, int]] = super()._get_lora_shapes(config)
+        return shapes
 
     def forward(self, input_states: torch.Tensor) -> torch.Tensor:
         """Apply the linear with what is active, (batch, tokens, in) to (batch, tokens, out)."""

@@ -1,4 +1,4 @@
-"""AdapterHub's configurations by name, with the options plans may set.
+"""AdapterHub's configurations and adapterkit's own by name, with the options plans may set.
 
 The table is written out here, so that plans are read and checked without importing torch.
 """
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapterkit.plans.methods.bottleneck import Bottleneck
+from adapterkit.plans.methods.kronecker import Adakron, Krona
 from adapterkit.plans.methods.low_rank import LowRank
 from adapterkit.plans.methods.method import Method
 from adapterkit.plans.methods.prefix import Prefix
@@ -24,14 +25,14 @@ twentieth of the bundled backbone's parameters, see ``benchmarks/results/adapter
 
 @dataclass(frozen=True)
 class AdapterSpec:
-    """An AdapterHub configuration that works step by step.
+    """A configuration of adapters that works step by step.
 
     Args:
-        name: AdapterHub's name.
+        name: AdapterHub's name; adapterkit's where AdapterHub has no such method.
         family: What configurations that want like learning rates have in common.
         summary: What learns.
         options: What plans may set.
-        methods: The members of the configuration, as AdapterHub has them where no option is set.
+        methods: The members of the configuration, as they are where no option is set.
     """
 
     name: str
@@ -70,6 +71,7 @@ _WHERE = (
     Option("output", "output_lora", "flag", aliases=("output_lora",)),
 )
 _LORA = (_RANK, _ALPHA, _DROPOUT, *_WHERE)
+_FACTOR = Option("factor", "factor", "count")
 
 _PREFIX_LENGTH = Option("prefix_length", "prefix_length", "count")
 _PREFIX_BOTTLENECK = Option("bottleneck_size", "bottleneck_size", "count")
@@ -160,6 +162,20 @@ ADAPTER_SPECS: dict[str, AdapterSpec] = {
             (LowRank(1, "kv", intermediate_lora=True, composition_mode="scale"),),
         ),
         AdapterSpec(
+            "krona",
+            "lora",
+            "Kronecker products as updates of the attention's matrices",
+            (_FACTOR, _ALPHA, _DROPOUT, *_WHERE),
+            (Krona(),),
+        ),
+        AdapterSpec(
+            "adakron",
+            "bottleneck",
+            "a bottleneck behind the feed-forward, its output a Kronecker product",
+            (*_BOTTLENECK, _FACTOR),
+            (Adakron(16),),
+        ),
+        AdapterSpec(
             "prefix_tuning",
             "prefix_tuning",
             "attention prefixes made by a small net",
@@ -203,6 +219,9 @@ ADAPTER_SPECS: dict[str, AdapterSpec] = {
     )
 }
 """The configurations a plan may name."""
+
+OWN_ADAPTERS: frozenset[str] = frozenset({"krona", "adakron"})
+"""Those that AdapterHub does not have, and cannot load."""
 
 ADAPTER_ALIASES: dict[str, str] = {
     "pfeiffer": "seq_bn",

@@ -27,6 +27,7 @@ from adapters.methods.bottleneck import BottleneckLayer
 from adapters.methods.modeling import Adapter, ParallelAdapter
 
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
+from adapterkit.backbones.kronecker_configs import OpenUnion
 
 _BEHIND = {"original_ln_before": False, "original_ln_after": False, "residual_before_ln": True}
 _ALONE = {"original_ln_before": True, "original_ln_after": False, "residual_before_ln": False}
@@ -102,7 +103,7 @@ def stackable(config: AdapterConfig, steps: tuple[int, ...], total: int) -> Adap
             stacked.extend(_behind_layerwise(member, steps, total))
         else:
             stacked.append(member)
-    return stacked[0] if len(stacked) == 1 else ConfigUnion(*stacked)
+    return stacked[0] if len(stacked) == 1 else OpenUnion(*stacked)
 
 
 def sequence_parallel(model: RecursiveAdapterModel, adapter: str) -> None:

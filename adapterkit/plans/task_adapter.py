@@ -8,6 +8,7 @@ from adapters import ADAPTER_CONFIG_MAP, AdapterConfig, ConfigUnion
 from adapters.configuration import ReftConfig
 
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
+from adapterkit.backbones.kronecker_configs import KRONECKER_CONFIGS
 from adapterkit.plans.adapter_table import ADAPTER_SPECS
 from adapterkit.plans.choice import Choice
 from adapterkit.plans.mechanism import Site
@@ -15,11 +16,14 @@ from adapterkit.plans.options import OptionValue
 from adapterkit.plans.parts import has_layerwise
 from adapterkit.plans.stacking import members, sequence_parallel, stackable
 
+CONFIGS: dict[str, AdapterConfig] = {**ADAPTER_CONFIG_MAP, **KRONECKER_CONFIGS}
+"""AdapterHub's configurations and adapterkit's own, by the names that plans have for them."""
+
 
 def task_adapter_config(
     choice: Choice, steps: tuple[int, ...], total: int, on_layerwise: bool
 ) -> AdapterConfig:
-    """The AdapterHub configuration of a choice.
+    """The configuration of a choice, as AdapterHub takes it.
 
     Args:
         choice: An adapter with its options.
@@ -28,7 +32,7 @@ def task_adapter_config(
         on_layerwise: Whether the backbone has pretrained layer-wise adapters.
     """
     assert choice.config is not None
-    parts = members(ADAPTER_CONFIG_MAP[choice.config])
+    parts = members(CONFIGS[choice.config])
     changes: list[dict[str, Any]] = [_placement(part, steps, total) for part in parts]
     spec = ADAPTER_SPECS[choice.config]
     for name, value in choice.options:

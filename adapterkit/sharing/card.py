@@ -11,8 +11,10 @@ from typing import Any, Final
 from adapterkit.backbones.layerwise import LAYERWISE
 from adapterkit.backbones.loading import Backbone
 from adapterkit.backbones.pretrained import FORMS
+from adapterkit.plans.adapter_table import OWN_ADAPTERS
 from adapterkit.plans.files import SIDE_FILE, WEIGHTS_FILE
 from adapterkit.plans.manifest import PlanManifest, read_plan_manifest
+from adapterkit.plans.step_plan import StepPlan
 from adapterkit.runs.quantities import human_bytes
 from adapterkit.sharing.manifest import PackageManifest
 from adapterkit.tasks.config import TaskConfig
@@ -111,6 +113,9 @@ def _why_not_stock(plan: PlanManifest, folder: Path, backbone: Backbone) -> str 
     changed = [name for name in (WEIGHTS_FILE, SIDE_FILE, *FORMS) if (folder / name).exists()]
     if changed:
         return f"this plan changes the backbone itself or adds a path beside it (`{changed[0]}`)"
+    choices = StepPlan.parse(plan.plan, plan.steps).choices
+    if own := [name for choice in choices if (name := choice.config) in OWN_ADAPTERS]:
+        return f"AdapterHub has no method `{own[0]}`, and stops with `KeyError: '{own[0]}'`"
     if backbone.model.config.embedding_adapter_size is not None:
         return "the backbone has an adapter in front of step 0"
     return None if plan.head is not None else "the package has no head"

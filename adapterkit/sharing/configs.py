@@ -50,6 +50,7 @@ ADAPTER_KEYS: Final = frozenset(
         "hypercomplex_nonlinearity",
         "phm_rank",
         "phm_bias",
+        "factor",
         "stochastic_depth",
         "selfattn_lora",
         "intermediate_lora",
@@ -76,7 +77,7 @@ ADAPTER_KEYS: Final = frozenset(
         "output_reft",
     }
 )
-"""Fields of the configurations of AdapterHub's methods that adapterkit applies."""
+"""Fields of the configurations that adapterkit applies, AdapterHub's and its own."""
 
 HEAD_KEYS: Final = frozenset(
     {

@@ -22,6 +22,7 @@ from adapters import (
 
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 from adapterkit.backbones.fingerprint import fingerprint
+from adapterkit.backbones.kronecker_configs import AdakronConfig, KronaConfig
 from adapterkit.backbones.layerwise import LAYERWISE, layerwise_config
 from adapterkit.backbones.model import RecursiveForTokenClassification
 from adapterkit.backbones.tying import BLOCK_PARAMETERS
@@ -34,6 +35,7 @@ MERGED = {
     "ia3": IA3Config(),
     "dora": DoRAConfig(r=4),
     "vera": VeraConfig(),
+    "krona": KronaConfig(factor=8, alpha=2, intermediate_lora=True, output_lora=True),
 }
 
 
@@ -63,6 +65,8 @@ def sharing(model: Any) -> list[list[int]]:
         LoRAConfig(),
         IA3Config(),
         DoRAConfig(),
+        KronaConfig(),
+        AdakronConfig(),
         VeraConfig(),
         PrefixTuningConfig(prefix_length=3),
         PromptTuningConfig(prompt_length=2),

@@ -13,6 +13,7 @@ from adapters.composition import BatchSplit, Fuse, Parallel
 from transformers import PreTrainedModel
 
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
+from adapterkit.backbones.kronecker_configs import AdakronConfig, KronaConfig, OpenUnion
 from adapterkit.backbones.layerwise import LAYERWISE
 from adapterkit.backbones.loading import load_backbone
 from adapterkit.backbones.lora_layers import StepLoRALinear
@@ -84,15 +85,29 @@ def test_leave_out_leaves_steps_out(config: Any) -> None:
     assert steps == {2, 3}
 
 
-def test_adapter_travels_between_models(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "config",
+    [
+        SeqBnConfig(),
+        KronaConfig(factor=8, alpha=2, intermediate_lora=True),
+        AdakronConfig(factor=4, leave_out=[1]),
+        OpenUnion(AdakronConfig(leave_out=[0]), KronaConfig(factor=2)),
+    ],
+    ids=["bn", "krona", "adakron", "union"],
+)
+def test_adapter_travels_between_models(config: Any, tmp_path: Path) -> None:
     model = random_model()
-    model.add_adapter("task", config=SeqBnConfig(), set_active=True)
+    model.add_adapter("task", config=config, set_active=True)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if ".task." in name:
                 parameter.normal_(std=0.1)
     model.save_adapter(str(tmp_path / "task"), "task", use_safetensors=True)
     before = output(model)
+    model.save_pretrained(tmp_path / "whole")
+    whole = RecursiveAdapterModel.from_pretrained(tmp_path / "whole").eval()
+    whole.set_active_adapters("task")
+    assert torch.equal(output(whole), before)
     model.delete_adapter("task")
     model.set_active_adapters(model.load_adapter(str(tmp_path / "task"), use_safetensors=True))
     assert torch.equal(output(model), before)

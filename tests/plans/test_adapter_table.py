@@ -7,14 +7,21 @@ import torch
 from adapters import ADAPTER_CONFIG_MAP
 from adapters.methods.modeling import Activation_Function_Class
 
-from adapterkit.plans.adapter_table import ADAPTER_ALIASES, ADAPTER_SPECS, REFUSED_ADAPTERS
+from adapterkit.plans.adapter_table import (
+    ADAPTER_ALIASES,
+    ADAPTER_SPECS,
+    OWN_ADAPTERS,
+    REFUSED_ADAPTERS,
+)
 from adapterkit.plans.options import NON_LINEARITIES
 from adapterkit.plans.stacking import members
+from adapterkit.plans.task_adapter import CONFIGS
 
 
 def test_every_configuration_of_adapterhub_is_supported_renamed_or_refused() -> None:
     known = [*ADAPTER_SPECS, *ADAPTER_ALIASES, *REFUSED_ADAPTERS]
-    assert sorted(known) == sorted(ADAPTER_CONFIG_MAP)
+    assert sorted(known) == sorted([*ADAPTER_CONFIG_MAP, *OWN_ADAPTERS])
+    assert sorted(CONFIGS) == sorted(known)
 
 
 @pytest.mark.parametrize("old", ADAPTER_ALIASES)
@@ -30,7 +37,7 @@ def test_former_names_mean_the_same(old: str) -> None:
 def test_options_are_fields_and_accept_their_defaults(name: str, option: str) -> None:
     known = ADAPTER_SPECS[name].option(option)
     assert known is not None
-    default = getattr(members(ADAPTER_CONFIG_MAP[name])[known.member], known.attribute)
+    default = getattr(members(CONFIGS[name])[known.member], known.attribute)
     if default is not None:
         text = "".join(default) if isinstance(default, list) else str(default)
         assert known.parse(text) == ("".join(default) if isinstance(default, list) else default)
@@ -50,7 +57,7 @@ def test_adapterhub_knows_the_non_linearities(name: str) -> None:
 
 @pytest.mark.parametrize("name", ADAPTER_SPECS)
 def test_sizes_follow_from_adapterhubs_own_settings(name: str) -> None:
-    spec, theirs = ADAPTER_SPECS[name], members(ADAPTER_CONFIG_MAP[name])
+    spec, theirs = ADAPTER_SPECS[name], members(CONFIGS[name])
     for ours, their in zip(spec.methods, theirs, strict=True):
         for field in dataclasses.fields(ours):  # type: ignore[arg-type]
             value = getattr(their, field.name)
@@ -78,6 +85,6 @@ def test_settings_that_no_option_changes_are_those_the_sizes_assume(name: str) -
         "tied_weights": False,
         "dtype": None,
     }
-    for member in members(ADAPTER_CONFIG_MAP[name]):
+    for member in members(CONFIGS[name]):
         found = {key: getattr(member, key) for key in alike if hasattr(member, key)}
         assert found == {key: alike[key] for key in found}

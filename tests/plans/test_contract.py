@@ -38,6 +38,9 @@ MECHANISMS = (
     "lora",
     "lora(attn=qkv,intermediate=true,output=true)",
     "dora",
+    "krona",
+    "krona(factor=4,attn=qkv,intermediate=true,output=true)",
+    "adakron(r=4)",
     "ia3",
     "prefix_tuning(prefix_length=3,bottleneck_size=8)",
     "prefix_tuning_flat(prefix_length=3)",
@@ -140,6 +143,8 @@ RELAXED_CASES = [
         "double_seq_bn",
         "lora(attn=qkv,intermediate=true,output=true)",
         "dora",
+        "krona(attn=qkv,intermediate=true,output=true)",
+        "adakron(r=4)",
         "prefix_tuning(prefix_length=3,bottleneck_size=8)",
         "loreft",
         "side(r=4)",
@@ -263,6 +268,7 @@ MIXTURES = (
     "0:loreft 1:full 2:prefix_tuning(prefix_length=3,bottleneck_size=8) 3:compacter++(r=8)",
     "0:ia3 1:dora 2:untied 3:unipelt(prefix_length=3,bottleneck_size=8)",
     "0:mam(prefix_length=3,bottleneck_size=8) 1:scaled_par_bn 2:direft(r=2) 3:full",
+    "0:krona 1:adakron(r=4) 2:krona(factor=8) 3:layerwise",
 )
 
 

@@ -19,7 +19,17 @@ from tests.plans.test_contract import CASES
 
 MakeModel = Callable[..., RecursiveAdapterModel]
 
-GROUPED = ("layerwise", "seq_bn", "double_seq_bn", "par_bn", "scaled_par_bn", "lora", "ia3")
+GROUPED = (
+    "layerwise",
+    "seq_bn",
+    "double_seq_bn",
+    "par_bn",
+    "scaled_par_bn",
+    "lora",
+    "krona",
+    "adakron",
+    "ia3",
+)
 TAGS = (5, 2, 3)
 
 
@@ -92,7 +102,9 @@ def test_a_group_computes_what_each_of_its_models_computes(
     check(group, expected)
 
 
-@pytest.mark.parametrize("mechanism", ["layerwise", "double_seq_bn", "par_bn", "lora", "ia3"])
+@pytest.mark.parametrize(
+    "mechanism", ["layerwise", "double_seq_bn", "par_bn", "lora", "krona", "adakron", "ia3"]
+)
 @pytest.mark.parametrize("steps", [(0, 1, 2, 3), (2,)])
 @pytest.mark.parametrize("fused", [True, False])
 def test_groups_on_a_relaxed_backbone(

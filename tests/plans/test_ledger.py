@@ -29,6 +29,8 @@ POOLER = 32 * 32 + 32
 BOTTLENECK = 2 * 2 * 32 + 2 + 32
 LAYERWISE_ADAPTER = BOTTLENECK + 2 * 32
 HEAD = 32 * 5 + 5
+# Eight units; the outputs that are multiplied have 16 and 2.
+ADAKRON = (32 * 8 + 8) + (8 * 16 + 16) + (8 * 2 + 2)
 # A side path of width 8, its feed-forward of width 16.
 RUNG = 32 * 8 + 8 + 1
 SIDE_BLOCK = 4 * 8 * 8 + 8 + (8 * 16 + 16) + (16 * 8 + 8) + 2 * 2 * 8
@@ -49,6 +51,8 @@ PLANS = (
     "0:loreft 1:par_bn 2:compacter(r=8) 3:unipelt(prefix_length=3,bottleneck_size=8)",
     "1-3:prefix_tuning(prefix_length=3,bottleneck_size=8) rest:frozen",
     "compacter++(r=8)",
+    "krona",
+    "0-1:adakron 2:krona(factor=8,output=true) 3:layerwise",
     "side",
     "0,2:side(r=4) rest:frozen",
     "3:side rest:frozen",
@@ -76,6 +80,8 @@ def count(model: RecursiveAdapterModel, plan: str) -> Ledger:
         ("side(r=4)", 4 * RUNG + SIDE, 1, 4 * RUNG + SIDE),
         ("1,3:side(r=4) rest:frozen", 2 * RUNG + SIDE, 1, 2 * RUNG + SIDE),
         ("lora(r=2)", 4 * 2 * (2 * 2 * 32), 1, 4 * 2 * (2 * 2 * 32)),
+        ("krona(factor=4)", 4 * 2 * (4 * 4 + 8 * 8), 1, 4 * 2 * (4 * 4 + 8 * 8)),
+        ("1:adakron(r=4) rest:frozen", ADAKRON, 1, ADAKRON),
     ],
 )
 def test_counts_by_hand(

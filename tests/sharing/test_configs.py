@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from adapters import BnConfig, LoRAConfig, PrefixTuningConfig, ReftConfig
 
+from adapterkit.backbones.kronecker_configs import AdakronConfig, KronaConfig
 from adapterkit.runs.errors import UserError
 from adapterkit.sharing.configs import (
     ADAPTER_KEYS,
@@ -24,7 +25,7 @@ from tests.plans.conftest import build
 
 
 def test_adapter_keys_are_the_fields_of_the_methods_that_are_applied() -> None:
-    methods = (BnConfig, LoRAConfig, PrefixTuningConfig, ReftConfig)
+    methods = (BnConfig, LoRAConfig, PrefixTuningConfig, ReftConfig, KronaConfig, AdakronConfig)
     fields = {field.name for method in methods for field in dataclasses.fields(method)}
     assert fields | {"architecture", "configs"} == ADAPTER_KEYS
 

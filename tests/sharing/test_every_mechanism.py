@@ -24,6 +24,7 @@ PLANS = (
     "head",
     "adapter",
     "0:frozen 1:layerwise 2:adapter(lora,r=2)",
+    "0:frozen 1:adapter(krona,factor=8) 2:adapter(adakron)",
     "0-1:frozen 2:full",
     "0:frozen 1-2:untied",
     "1-2:side 0:frozen",

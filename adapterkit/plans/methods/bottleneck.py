@@ -41,7 +41,7 @@ class Bottleneck(Method):
     def at_step(self, sizes: Sizes) -> Size:
         """The bottlenecks of a step."""
         hidden, units = sizes.hidden_size, self._units(sizes.hidden_size)
-        one = self._projection(hidden, units) + self._projection(units, hidden)
+        one = self._projection(hidden, units) + self._up(units, hidden)
         one += {"learned": 1, "channel": hidden}.get(str(self.scaling), 0)
         one += linear(hidden, 1) if self.use_gating else 0
         return Size(one * (self.mh_adapter + self.output_adapter))
@@ -66,6 +66,9 @@ class Bottleneck(Method):
 
     def _units(self, width: int) -> int:
         return max(1, int(width // self.reduction_factor))
+
+    def _up(self, units: int, width: int) -> int:
+        return self._projection(units, width)
 
     def _projection(self, read: int, written: int) -> int:
         if not self.phm_layer:
