@@ -17,6 +17,7 @@ PLANS = {
     "upper": "0:frozen 1-2:seq_bn",
     "last": "0-1:frozen 2:double_seq_bn",
     "lora": "0:frozen rest:lora",
+    "kronecker": "0:frozen 1:krona 2:adakron",
     "side": "side(r=4)",
     "gated": "0:frozen rest:unipelt(prefix_length=3,bottleneck_size=8)",
     "full": "0-1:frozen 2:full",
@@ -65,7 +66,7 @@ def assert_same(found: Prediction, expected: Prediction) -> None:
 def test_each_adapter_predicts_what_it_predicts_alone(runs, ner_run, hoc_run):
     paths = [*runs.values(), ner_run, hoc_run, hoc_run]
     together = load_adapters(paths)
-    assert [task.name for task in together.tasks] == ["bc5cdr"] * 13 + ["hoc"] * 2
+    assert [task.name for task in together.tasks] == ["bc5cdr"] * 15 + ["hoc"] * 2
     found = together.predict(TEXTS)
     entities = 0
     for path, predictions in zip(paths, found, strict=True):
@@ -74,8 +75,8 @@ def test_each_adapter_predicts_what_it_predicts_alone(runs, ner_run, hoc_run):
             assert_same(one, other)
             entities += len(one.entities)
     assert entities > 20
-    different = {tuple(map(str, predictions)) for predictions in found[:13]}
-    assert len(different) == 13
+    different = {tuple(map(str, predictions)) for predictions in found[:15]}
+    assert len(different) == 15
 
 
 def test_each_text_is_read_by_its_own_adapter(runs, hoc_run):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from adapters import AlbertAdapterModel
 from huggingface_hub import ModelCard
 
 from adapterkit.backbones.exporting import export_albert
@@ -138,6 +139,22 @@ def test_its_stock_snippet_runs_where_adapterkit_is_not(
     assert (theirs - ours.logits).abs().max() <= 1e-5
     labels = loaded.task.output_names
     assert str([labels[i] for i in ours.logits[0].argmax(-1)]) in printed
+
+
+@pytest.mark.parametrize("name", ["krona", "adakron"])
+def test_a_method_of_adapterkits_own_says_that_stock_cannot(
+    name: str, run_tiny: object, backbone: Path, tmp_path: Path
+) -> None:
+    run = run_tiny(plan=f"0-1:frozen 2:{name}", epochs=1, output=tmp_path / "run")  # type: ignore[operator]
+    pack([run.path], tmp_path / "package")
+    text = (tmp_path / "package" / "README.md").read_text(encoding="utf-8")
+    assert f"Not possible: AdapterHub has no method `{name}`" in text
+    assert len(snippets(tmp_path / "package")) == 1
+    export_albert(load_backbone(backbone), tmp_path / "plain")
+    stock = AlbertAdapterModel.from_pretrained(tmp_path / "plain")
+    adapter = next((tmp_path / "package").rglob("adapter_config.json")).parent
+    with pytest.raises(KeyError, match=name):
+        stock.load_adapter(str(adapter), use_safetensors=True)
 
 
 def test_a_plan_that_changes_the_block_says_that_stock_cannot(
