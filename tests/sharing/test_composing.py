@@ -36,6 +36,7 @@ PLANS = {
     "prefix2": "prefix_tuning",
     "side": "side",
     "compacter": "compacter(r=4)",
+    "kronecker": "0-1:adapter(krona) 2:adapter(adakron)",
 }
 
 
@@ -75,7 +76,13 @@ def logits(loaded: LoadedAdapter) -> torch.Tensor:
     ).logits
 
 
-PAIRS = (("adapter", "lora"), ("mixed", "adapter"), ("untied", "untied2"), ("adapter", "upper"))
+PAIRS = (
+    ("adapter", "lora"),
+    ("kronecker", "adapter"),
+    ("mixed", "adapter"),
+    ("untied", "untied2"),
+    ("adapter", "upper"),
+)
 MORE = (("adapter", "adapter2"), ("adapter2", "mixed"), ("lora", "untied"))
 
 

@@ -26,6 +26,8 @@ PLANS = {
     "layerwise": {"layerwise", "head"},
     "lora": {"lora", "head"},
     "dora": {"lora", "head"},
+    "krona": {"lora", "head"},
+    "0:frozen 1-2:adakron": {"bottleneck", "head"},
     "ia3": {"ia3", "head"},
     "prefix_tuning": {"prefix_tuning", "head"},
     "0-2:adapter(compacter,r=4)": {"compacter", "head"},

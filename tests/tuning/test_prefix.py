@@ -49,6 +49,8 @@ FAMILIES = (
             "compacter(r=8)",
             "lora(dropout=0.1)",
             "dora",
+            "krona(dropout=0.1)",
+            "adakron",
             "ia3",
             "prefix_tuning(prefix_length=3,bottleneck_size=8)",
             "mam(prefix_length=3,bottleneck_size=8)",

@@ -31,7 +31,7 @@ def texts(run_tiny: RunTiny, tmp_path_factory: pytest.TempPathFactory) -> dict[s
 
 
 @pytest.mark.parametrize("split", ["dev", "test"])
-@pytest.mark.parametrize("plan", ["lora", "0-1:frozen 2:full", "side(r=4)"])
+@pytest.mark.parametrize("plan", ["lora", "0:krona 1-2:adakron", "0-1:frozen 2:full", "side(r=4)"])
 def test_every_digit_of_ner(plan: str, split: str, run_tiny: RunTiny, tmp_path: Path) -> None:
     run = run_tiny(plan=plan, epochs=1, output=tmp_path / "run")
     result = evaluate_run(run.path, split=split)

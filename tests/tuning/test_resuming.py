@@ -25,7 +25,13 @@ from adapterkit.tuning.tune import resume_run, tune
 from .conftest import RunTiny, assert_same
 from .killing import kill_after, kill_inside
 
-PLANS = ("adapter", "layerwise", "0-1:frozen 2:full", "side(dropout=0.1)")
+PLANS = (
+    "adapter",
+    "layerwise",
+    "0-1:frozen 2:full",
+    "0:krona 1-2:adakron(dropout=0.1)",
+    "side(dropout=0.1)",
+)
 PATIENT = {"plan": "lora", "epochs": 8, "patience": 1, "seed": 2}
 
 

@@ -54,7 +54,7 @@ def test_other_labels_get_a_new_head(finished: Run, run_tiny: RunTiny, tmp_path:
     assert (run.path / "adapter" / "own" / "adapter.safetensors").is_file()
 
 
-@pytest.mark.parametrize("plan", ["full", "0:frozen 1-2:lora", "side"])
+@pytest.mark.parametrize("plan", ["full", "0:frozen 1-2:lora", "0:krona 1-2:adakron", "side"])
 def test_every_mechanism_goes_on(plan: str, run_tiny: RunTiny, tmp_path: Path) -> None:
     first = run_tiny(plan=plan, epochs=1, output=tmp_path / "first")
     again = run_tiny(plan=plan, epochs=1, start_from=first.path, output=tmp_path / "again")

@@ -14,7 +14,7 @@ from adapterkit.tuning.trained import TRAINED_FILE, load_trained, save_trained, 
 
 from .test_optimiser import applied_to
 
-PLANS = ("adapter", "lora", "layerwise", "full", "0-1:frozen 2:untied", "head")
+PLANS = ("adapter", "lora", "krona", "adakron", "layerwise", "full", "0-1:frozen 2:untied", "head")
 
 
 @pytest.mark.parametrize("plan", PLANS)
