@@ -49,7 +49,7 @@ class StepLoRALinear(LoRALinearTorch):  # type: ignore[misc]
         added: bool = super().add_adapter(adapter_name, layer_idx)
         if added:
             lora = self.loras[adapter_name]
-            if self.adapters_config.match(adapter_name, KronaConfig) is not None:
+            if self.adapters_config.match(adapter_name, KronaConfig, layer_idx, self.location_key):
                 # AdapterHub has made LoRA's two parameters, of the shapes below.
                 lora.__class__ = KroneckerLoRA
             if not isinstance(getattr(lora, "lora_dropout", lora), nn.Module):
