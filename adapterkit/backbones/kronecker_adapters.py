@@ -8,6 +8,9 @@ import torch
 from adapters.methods.lora import LoRA
 from torch import nn
 
+from adapterkit.backbones.factorised.forms import Kronecker
+from adapterkit.backbones.factorised.kronecker import apply
+
 
 class KroneckerLoRA(LoRA):  # type: ignore[misc]
     """An update ``scaling * (B (x) A)`` of a matrix (KronA, arXiv 2212.10650; LoKr in PEFT).
@@ -28,8 +31,10 @@ class KroneckerLoRA(LoRA):  # type: ignore[misc]
     ) -> tuple[torch.Tensor, None]:
         """The update of what the linear makes, (batch, tokens, in) to (batch, tokens, out)."""
         states = layer_input if hidden_states is None else hidden_states
-        update = kronecker_linear(self.lora_dropout(states), self.lora_B, self.lora_A)
-        return update * self.scaling, None
+        factors = {"left": self.lora_B[None], "right": self.lora_A[None]}
+        (rows, columns), (more_rows, more_columns) = self.lora_B.shape, self.lora_A.shape
+        form = Kronecker((rows, more_rows), (columns, more_columns))
+        return apply(form, factors, self.lora_dropout(states)) * self.scaling, None
 
 
 class KroneckerUp(nn.Module):
@@ -58,28 +63,6 @@ class KroneckerUp(nn.Module):
         first, second = self.first(states), self.second(states)
         product: torch.Tensor = first.unsqueeze(-1) * second.unsqueeze(-2)
         return product.flatten(-2)
-
-
-def kronecker_linear(states: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """``states @ torch.kron(left, right).T``, the product of the factors never written out.
-
-    A row of states, read as a matrix X, becomes ``left @ X @ right.T``; the product that leaves
-    less to do comes first.
-
-    Args:
-        states: Shape (..., columns of `left` times columns of `right`).
-        left: Shape (rows, columns).
-        right: Likewise.
-
-    Returns:
-        Shape (..., rows of `left` times rows of `right`).
-    """
-    (left_rows, left_columns), (right_rows, right_columns) = left.shape, right.shape
-    grid = states.view(*states.shape[:-1], left_columns, right_columns)
-    right_first = left_columns * right_rows * (right_columns + left_rows)
-    left_first = left_rows * right_columns * (left_columns + right_rows)
-    product = left @ (grid @ right.T) if right_first <= left_first else (left @ grid) @ right.T
-    return product.flatten(-2)
 
 
 def start_kronecker_up(units: int, width: int, factor: int) -> KroneckerUp:

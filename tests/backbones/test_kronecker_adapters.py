@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 import torch
 from adapters import AlbertAdapterModel
-from hypothesis import given
-from hypothesis import strategies as st
 from transformers import AlbertConfig
 
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
@@ -18,26 +16,10 @@ from adapterkit.backbones.kronecker_adapters import (
     KroneckerLoRA,
     KroneckerUp,
     krona_shapes,
-    kronecker_linear,
 )
 from adapterkit.backbones.kronecker_configs import AdakronConfig, KronaConfig, OpenUnion
 
 from .conftest import output, random_model, small_config
-
-sizes = st.integers(1, 6)
-
-
-@given(sizes, sizes, sizes, sizes, st.sampled_from([(), (3,), (2, 5)]))
-def test_a_product_that_is_not_written_out_is_the_one_that_is(
-    left_rows: int, left_columns: int, right_rows: int, right_columns: int, leading: tuple[int, ...]
-) -> None:
-    generator = torch.Generator().manual_seed(0)
-    left = torch.randn(left_rows, left_columns, generator=generator, dtype=torch.float64)
-    right = torch.randn(right_rows, right_columns, generator=generator, dtype=torch.float64)
-    columns = left_columns * right_columns
-    states = torch.randn(*leading, columns, generator=generator, dtype=torch.float64)
-    expected = states @ torch.kron(left, right).T
-    torch.testing.assert_close(kronecker_linear(states, left, right), expected)
 
 
 def test_krona_adds_its_product_without_writing_it_out(monkeypatch: pytest.MonkeyPatch) -> None:
