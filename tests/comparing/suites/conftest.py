@@ -1,5 +1,6 @@
-"""A tiny backbone, and a corpus that it can learn."""
+"""A tiny backbone, a corpus that it can learn, and a Ray cluster."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -23,13 +24,29 @@ def corpus(tmp_path: Path) -> Path:
 def suite(tmp_path: Path, backbone: Path, corpus: Path):
     """Write a suite on that corpus and backbone; returns its file."""
 
-    def write(plans: str = "[head]", more: str = "") -> Path:
+    def write(plans: str = "[head]", more: str = "", seeds: int = 1) -> Path:
         file = tmp_path / "tiny.yaml"
         file.write_text(
-            f"tasks: [bc5cdr]\nplans: {plans}\nseeds: 1\ndata: {corpus.parent}\n"
+            f"tasks: [bc5cdr]\nplans: {plans}\nseeds: {seeds}\ndata: {corpus.parent}\n"
             f"backbones: ['{backbone}']\n{more}",
             encoding="utf-8",
         )
         return file
 
     return write
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """A local Ray cluster of two workers."""
+    ray = pytest.importorskip("ray")
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    ray.init(
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+        _node_ip_address="127.0.0.1",
+    )
+    yield
+    ray.shutdown()

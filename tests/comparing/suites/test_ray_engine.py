@@ -20,20 +20,6 @@ from adapterkit.comparing.suites.ray_engine import RayEngine  # noqa: E402
 SECONDS = 60.0
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    ray.init(
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="ERROR",
-        _node_ip_address="127.0.0.1",
-    )
-    yield
-    ray.shutdown()
-
-
 def run(folder, cells, stop=None):
     engine = RayEngine(2, 1, fake_command)
     return Runner(folder, engine, Remembering(), stop or StopRequest()).run(cells)

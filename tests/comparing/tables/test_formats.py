@@ -10,6 +10,8 @@ import csv
 import io
 import json
 import re
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -184,14 +186,42 @@ def test_markdown_rows_have_as_many_cells_as_the_heading():
 
 def test_latex_rows_have_as_many_cells_as_columns_and_nothing_unescaped():
     text = written("table.tex")
-    for tabular in re.findall(r"\\begin{tabular}{([lr]+)}(.*?)\\end{tabular}", text, re.DOTALL):
-        columns, body = tabular
+    parts = re.findall(r"\\begin{tabular}{([lr]+)}(.*?)\\end{tabular}", text, re.DOTALL)
+    # For each task a part with scores, one with sizes, one with costs.
+    assert len(parts) == 2 * 3
+    for columns, body in parts:
         lines = [line for line in body.splitlines() if line.endswith("\\\\")]
-        assert len(lines) >= 3
-        assert {len(re.findall(r"(?<!\\)&", line)) for line in lines} == {len(columns) - 1}
-    outside = re.sub(r"\\label{[^}]*}|^%.*$|\$[^$]*\$", "", text, flags=re.MULTILINE)
+        spanning = [line for line in lines if line.startswith(rf"\multicolumn{{{len(columns)}}}")]
+        assert len(lines) - len(spanning) >= 3
+        cells = {len(re.findall(r"(?<!\\)&", line)) + 1 for line in lines if line not in spanning}
+        assert cells == {len(columns)}
+    outside = re.sub(r"\\label{[^}]*}|^%.*$|{%$|\$[^$]*\$", "", text, flags=re.MULTILINE)
     assert not re.search(r"(?<!\\)[_%#]", outside)
     assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 2
+
+
+@pytest.mark.slow
+def test_latex_compiles_and_stays_on_the_page(tmp_path):
+    """With whichever of the two programs is there; booktabs and graphicx come with LaTeX."""
+    program = next((name for name in ("pdflatex", "tectonic") if shutil.which(name)), None)
+    if program is None:
+        pytest.skip("neither pdflatex nor tectonic is installed")
+    note = r"100 % of a_b & c ~ d ^ e \ f {g} #1 $2 | --allow < >"
+    tables = [replace(TABLES[0], notes=(*TABLES[0].notes, note)), TABLES[1]]
+    (tmp_path / "table.tex").write_text(registry.TEXTS["latex"](tables), encoding="utf-8")
+    (tmp_path / "page.tex").write_text(
+        "\\documentclass{article}\n\\usepackage{booktabs,graphicx}\n"
+        "\\begin{document}\n\\input{table}\n\\end{document}\n"
+    )
+    options = ["-interaction=nonstopmode", "-halt-on-error"] if program == "pdflatex" else []
+    done = subprocess.run(
+        [program, *options, "page.tex"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    said = done.stdout + done.stderr
+    assert "Overfull" not in said
+    assert "Missing character" not in said
+    assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_only_the_best_score_is_bold():
