@@ -4,6 +4,7 @@
 - ``HOME`` and the caches are empty temporary folders, and ``ADAPTERKIT_DATA`` is not set.
 - torch has one thread, in tests and what they start: sums in another number of threads differ in
   their last bits, and tests run side by side.
+- Nothing waits until the disk has what was written: tests end with their machine.
 - A test that asks for ``corpora`` gets the folder that ``ADAPTERKIT_DATA`` named, and has it set.
   Without one it is skipped; where ``CI`` is set it fails, so that no pipeline passes untested.
 """
@@ -16,6 +17,7 @@ import shutil
 import signal
 import socket
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +66,14 @@ def _isolation(
     monkeypatch.setattr(socket.socket, "connect", _guarded(socket.socket.connect))
     monkeypatch.setattr(socket.socket, "connect_ex", _guarded(socket.socket.connect_ex))
     monkeypatch.setattr(socket, "getaddrinfo", _guarded_lookup(socket.getaddrinfo))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _fast_disk() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        # It still refuses what is no open file.
+        patch.setattr(os, "fsync", lambda descriptor: os.fstat(descriptor) and None)
+        yield
 
 
 @pytest.fixture

@@ -11,23 +11,20 @@ from transformers.modeling_utils import no_init_weights
 
 from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.layerwise import LAYERWISE
-from adapterkit.backbones.model import RecursiveModel
 from adapterkit.backbones.relaxed import RELAXED
-from adapterkit.backbones.tying import step_name, tied_names
+from adapterkit.backbones.shape import BackboneShape, stored_shapes
 
 # What stands in the names of the tensors of an adapter that is part of a backbone.
 _MARKS = {RELAXED: f".loras.{RELAXED}.", LAYERWISE: f".adapters.{LAYERWISE}."}
 
 
 def canonical_shapes(config: RecursiveConfig) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every tensor that is stored for a backbone; nothing is allocated.
+    """Name and shape of every tensor that is stored for a backbone; no model is built.
 
     A parameter that several steps share is listed under the first of them. Names are those of
     `RecursiveModel`.
     """
-    copies = {step_name(entry) for entry in tied_names(config)}
-    shapes = state_shapes(RecursiveModel, config)
-    return {name: shape for name, shape in shapes.items() if name not in copies}
+    return stored_shapes(BackboneShape.of(config.to_dict(), None, None))
 
 
 def state_shapes(model_class: Any, config: RecursiveConfig) -> dict[str, tuple[int, ...]]:

@@ -118,10 +118,7 @@ def block_shapes(backbone: BackboneShape) -> Shapes:
 
 
 def stored_shapes(backbone: BackboneShape) -> Shapes:
-    """Name and shape of every tensor that is stored for a backbone, but for its adapters'.
-
-    What `canonical.canonical_shapes` reads off a model, worked out.
-    """
+    """Name and shape of every tensor that is stored for a backbone, but for its adapters'."""
     return {**outer_shapes(backbone), **dict(_stored_block(backbone))}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 import sys
 from importlib import metadata
@@ -32,11 +33,19 @@ def versions() -> dict[str, str]:
     """
     found = {"python": platform.python_version()}
     for name in _LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
+        version = _version(name)
+        if version is not None:
+            found[name] = version
     return found
+
+
+@functools.cache
+def _version(library: str) -> str | None:
+    # What is imported stays what it was, and reading the metadata of all takes long.
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def hardware() -> dict[str, str | int]:

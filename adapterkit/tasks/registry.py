@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -81,6 +82,11 @@ def _load_shipped(name: str) -> TaskConfig:
             allowed=names,
             hint=f"did you mean {close}?" if close else "for a task of your own give its YAML file",
         )
+    return _read_shipped(path, path.stat().st_mtime_ns)
+
+
+@functools.cache
+def _read_shipped(path: Path, changed: int) -> TaskConfig:
     values, lines = read_yaml(path)
     return _validate(values, lines, path)
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from adapterkit.backbones.canonical import canonical_shapes
+from adapterkit.backbones.canonical import canonical_shapes, state_shapes
 from adapterkit.backbones.config import RecursiveConfig
+from adapterkit.backbones.model import RecursiveModel
 from adapterkit.backbones.shape import BackboneShape, stored_shapes
+from adapterkit.backbones.tying import step_name, tied_names
 from adapterkit.backbones.weights import KINDS, backbone_weights
 
 SIZES: dict[str, Any] = {
@@ -40,8 +42,10 @@ KINDS_OF_BACKBONE: list[dict[str, Any]] = [
 def test_stored_shapes_are_those_of_the_model(options: dict[str, Any]) -> None:
     config = RecursiveConfig(**{**SIZES, **options})
     shape = BackboneShape.of(config.to_dict(), None, None)
-    expected = canonical_shapes(config)
-    assert stored_shapes(shape) == expected
+    copies = {step_name(entry) for entry in tied_names(config)}
+    held = state_shapes(RecursiveModel, config)
+    expected = {name: size for name, size in held.items() if name not in copies}
+    assert stored_shapes(shape) == canonical_shapes(config) == expected
     weights = list(backbone_weights(shape))
     assert sum(w.learnable for w in weights) == sum(map(math.prod, expected.values()))
     assert {w.kind for w in weights} <= set(KINDS)

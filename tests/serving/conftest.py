@@ -14,6 +14,9 @@ from adapterkit.serving.predictor import Predictor, load_adapter
 from adapterkit.tasks.registry import load_task
 from adapterkit.tasks.sources import load_data
 from adapterkit.tuning.tune import tune
+from tests.tuning.conftest import _fast_collections, _fast_metrics
+
+__all__ = ["_fast_collections", "_fast_metrics"]
 
 STEPS = 3
 TRAINED_ON = 16

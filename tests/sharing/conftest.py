@@ -10,6 +10,8 @@ from adapterkit.sharing.packing import pack
 from adapterkit.tuning.run import Run
 from tests.tuning.conftest import (
     RunTiny,
+    _fast_collections,
+    _fast_metrics,
     backbone,
     corpus,
     finished,
@@ -18,7 +20,16 @@ from tests.tuning.conftest import (
     run_tiny,
 )
 
-__all__ = ["backbone", "corpus", "finished", "options", "plain_backbone", "run_tiny"]
+__all__ = [
+    "_fast_collections",
+    "_fast_metrics",
+    "backbone",
+    "corpus",
+    "finished",
+    "options",
+    "plain_backbone",
+    "run_tiny",
+]
 
 TEXTS = ("aspirin induced seizure in patients", "the nausea was after lithium", "of the")
 

@@ -6,7 +6,7 @@ import gc
 import json
 import random
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,17 @@ OTHERS = ("the", "induced", "patients", "with", "of", "was", "after", "in", "tre
 def _fast_collections() -> None:
     # Accelerate collects garbage after every training, and most objects are those of libraries.
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _fast_metrics() -> Iterator[None]:
+    # evaluate puts what it scores in tables, whose fingerprints nobody reads.
+    from datasets import arrow_dataset, fingerprint
+
+    with pytest.MonkeyPatch.context() as patch:
+        random = fingerprint.generate_random_fingerprint
+        patch.setattr(arrow_dataset, "generate_fingerprint", lambda dataset: random())
+        yield
 
 
 def make_backbone(folder: Path, *, layerwise: bool = True, seed: int = 0, **changes: Any) -> Path:
