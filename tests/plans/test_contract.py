@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -52,8 +53,23 @@ MECHANISMS = (
     "side(r=4)",
 )
 PLACEMENTS = {"all": (0, 1, 2, 3), "one": (1,), "middle": (1, 2), "last": (3,)}
+BY_DEFAULT = {("all", True), ("all", False), ("one", False), ("middle", True), ("last", True)}
+"""Every placement, on one of the backbones; the others take the same paths."""
+
+
+def marks(where: str, layerwise: bool, by_default: Collection[tuple[str, bool]]) -> Any:
+    return () if (where, layerwise) in by_default else pytest.mark.slow
+
+
 CASES = [
-    pytest.param(mechanism, steps, layerwise, id=f"{mechanism}-{where}-{layerwise}")
+    pytest.param(
+        mechanism,
+        steps,
+        layerwise,
+        id=f"{mechanism}-{where}-{layerwise}",
+        # What has no case without layer-wise adapters keeps all of its own.
+        marks=() if mechanism == "layerwise" else marks(where, layerwise, BY_DEFAULT),
+    )
     for mechanism in MECHANISMS
     for where, steps in PLACEMENTS.items()
     for layerwise in (True, False)
@@ -133,8 +149,15 @@ def test_contract(
     assert_contract(make_model, batch, tmp_path, mechanism, steps, layerwise)
 
 
+RELAXED_BY_DEFAULT = {("all", True), ("one", False), ("last", True)}
 RELAXED_CASES = [
-    pytest.param(mechanism, PLACEMENTS[where], layerwise, id=f"{mechanism}-{where}-{layerwise}")
+    pytest.param(
+        mechanism,
+        PLACEMENTS[where],
+        layerwise,
+        id=f"{mechanism}-{where}-{layerwise}",
+        marks=() if mechanism == "layerwise" else marks(where, layerwise, RELAXED_BY_DEFAULT),
+    )
     for mechanism in (
         "layerwise",
         "full",
@@ -200,7 +223,13 @@ def test_contract_on_factorised_weights(
     assert_contract(make, batch, tmp_path, mechanism, steps, layerwise)
 
 
-@pytest.mark.parametrize("steps", PLACEMENTS.values(), ids=PLACEMENTS)
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param(steps, id=where, marks=pytest.mark.slow if where == "one" else ())
+        for where, steps in PLACEMENTS.items()
+    ],
+)
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_fused_updates_change_no_result(
     make_relaxed: MakeModel, batch: Batch, mechanism: str, steps: tuple[int, ...]

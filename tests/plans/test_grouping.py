@@ -15,7 +15,7 @@ from adapterkit.plans.apply import apply_plan
 from adapterkit.plans.grouping import GroupedPlans, group_plans
 from adapterkit.plans.step_plan import StepPlan
 from tests.plans.conftest import STEPS
-from tests.plans.test_contract import CASES
+from tests.plans.test_contract import CASES, MECHANISMS
 
 MakeModel = Callable[..., RecursiveAdapterModel]
 
@@ -85,7 +85,14 @@ def check(group: GroupedPlans, expected: list[torch.Tensor]) -> None:
                 assert close(logits, wanted[rows])
 
 
-@pytest.mark.parametrize(("mechanism", "steps", "layerwise"), CASES)
+def can_be_grouped(mechanism: str) -> bool:
+    return mechanism.partition("(")[0] in GROUPED
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "steps", "layerwise"),
+    [case for case in CASES if can_be_grouped(str(case.values[0]))],
+)
 def test_a_group_computes_what_each_of_its_models_computes(
     mechanism: str, steps: tuple[int, ...], layerwise: bool, make_model: MakeModel
 ) -> None:
@@ -94,12 +101,21 @@ def test_a_group_computes_what_each_of_its_models_computes(
     expected = [alone(each) for each in members]
     assert not close(expected[0][..., :2], expected[1])
     group = group_plans(members)
-    if mechanism.partition("(")[0] not in GROUPED:
-        assert group is None
-        assert torch.equal(alone(members[0]), expected[0])
-        return
     assert group is not None
     check(group, expected)
+
+
+@pytest.mark.parametrize("layerwise", [True, False])
+@pytest.mark.parametrize("mechanism", [m for m in MECHANISMS if not can_be_grouped(m)])
+def test_what_cannot_be_grouped_is_left_as_it_was(
+    mechanism: str, layerwise: bool, make_model: MakeModel
+) -> None:
+    steps = (0, 1, 2, 3) if layerwise else (1, 2)
+    text = plan_text(mechanism, steps)
+    members = [adapted(make_model(layerwise), text, seed) for seed in range(2)]
+    expected = alone(members[0])
+    assert group_plans(members) is None
+    assert torch.equal(alone(members[0]), expected)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 from adapterkit.backbones.config import RecursiveConfig
 from adapterkit.backbones.saving import save_backbone
 from adapterkit.serving.predictor import Predictor, load_adapter
+from adapterkit.tasks.examples import NerExample
 from adapterkit.tasks.registry import load_task
 from adapterkit.tasks.sources import load_data
 from adapterkit.tuning.tune import tune
@@ -56,12 +57,27 @@ def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "tiny"
 
 
-def _tuned(task: str, backbone: Path, output: Path) -> Path:
+@pytest.fixture(scope="session")
+def start_of_the_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first sentences of each split of bc5cdr's sample, in its files."""
+    folder = tmp_path_factory.mktemp("start") / "bc5cdr"
+    folder.mkdir()
+    data = load_data(load_task("bc5cdr"), "sample")
+    for split, examples in data.splits.items():
+        first = [example for example in examples[:TRAINED_ON] if isinstance(example, NerExample)]
+        rows = ("\n".join(map("\t".join, zip(e.words, e.tags, strict=True))) for e in first)
+        (folder / f"{split}.tsv").write_text("\n\n".join(rows) + "\n", encoding="utf-8")
+        ids = "".join(f"{example.document}\n" for example in first)
+        (folder / f"{split}.docids").write_text(ids, encoding="utf-8")
+    return folder
+
+
+def _tuned(task: str, backbone: Path, data: str | Path, output: Path) -> Path:
     tune(
         task,
         "seq_bn",
         backbone=backbone,
-        data="sample",
+        data=data,
         output=output,
         epochs=1,
         learning_rate=2e-3,
@@ -71,15 +87,18 @@ def _tuned(task: str, backbone: Path, output: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def ner_run(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ner_run(
+    tiny_backbone: Path, start_of_the_sample: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A run that has learned little and therefore finds entities nearly everywhere."""
-    return _tuned("bc5cdr", tiny_backbone, tmp_path_factory.mktemp("runs") / "ner")
+    output = tmp_path_factory.mktemp("runs") / "ner"
+    return _tuned("bc5cdr", tiny_backbone, start_of_the_sample, output)
 
 
 @pytest.fixture(scope="session")
 def hoc_run(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a multi-label task."""
-    return _tuned("hoc", tiny_backbone, tmp_path_factory.mktemp("runs") / "hoc")
+    return _tuned("hoc", tiny_backbone, "sample", tmp_path_factory.mktemp("runs") / "hoc")
 
 
 @pytest.fixture(scope="session")

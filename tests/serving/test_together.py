@@ -31,7 +31,9 @@ TEXTS = [
 
 
 @pytest.fixture(scope="module")
-def runs(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def runs(
+    tiny_backbone: Path, start_of_the_sample: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
     """Two runs of each plan, and one of a multi-label task."""
     folder = tmp_path_factory.mktemp("together")
     made = {}
@@ -42,7 +44,7 @@ def runs(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
                 "bc5cdr",
                 plan,
                 backbone=tiny_backbone,
-                data="sample",
+                data=start_of_the_sample,
                 output=made[f"{name}-{seed}"],
                 epochs=1,
                 learning_rate=2e-3,

@@ -133,13 +133,13 @@ def test_blank_text_has_no_sentence(text: str) -> None:
 
 
 def test_a_long_text_takes_little_time() -> None:
-    text = "Aspirin (0.5 mg) helped i.v. in E. coli. " * 20_000
-    start = time.perf_counter()
-    assert len(segment(text)) == 20_000
-    assert time.perf_counter() - start < 8
-    start = time.perf_counter()
-    segment("." * 100_000 + "\n" * 100_000 + " " * 100_000 + "a. " * 30_000)
-    assert time.perf_counter() - start < 8
+    text = "Aspirin (0.5 mg) helped i.v. in E. coli. " * 10_000
+    start = time.process_time()
+    assert len(segment(text)) == 10_000
+    assert time.process_time() - start < 4
+    start = time.process_time()
+    segment("." * 50_000 + "\n" * 50_000 + " " * 50_000 + "a. " * 15_000)
+    assert time.process_time() - start < 4
 
 
 @pytest.mark.parametrize(
@@ -178,10 +178,10 @@ def as_prose(words: Sequence[str]) -> str:
 
 @pytest.mark.parametrize("run", [".", "!)", "a.", ". ", "\n ", "[1", "A. ", '"', ".[1 "])
 def test_long_runs_of_marks_take_linear_time(run: str) -> None:
-    text = "x" + run * (100_000 // len(run)) + "Z"
-    began = time.perf_counter()
+    text = "x" + run * (50_000 // len(run)) + "Z"
+    began = time.process_time()
     words = [word for sentence in segment(text) for word in sentence.words]
-    # Quadratic search took minutes.
-    assert time.perf_counter() - began < 10
+    # Quadratic search took minutes for twice as much.
+    assert time.process_time() - began < 5
     assert all(text[word.start : word.end] == word.text for word in words)
     assert "".join(word.text for word in words) == "".join(text.split())
