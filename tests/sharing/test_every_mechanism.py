@@ -16,6 +16,7 @@ from adapterkit.sharing.store import Store
 from adapterkit.tasks.sources import load_data
 from adapterkit.tuning.evaluation import evaluation_split, predict_logits
 from adapterkit.tuning.reloading import LoadedAdapter, load_run
+from tests.plans.conftest import bytes_on_disk
 
 from .conftest import RunTiny
 
@@ -56,6 +57,7 @@ def check(plan: str, run_tiny: RunTiny, backbone: Path, corpus: Path, folder: Pa
     store = Store(folder / "store")
     stored = store.push(folder / "package")
     path, _ = PackageCache(folder / "cache").pull(Reference(stored.name), store)
+    assert bytes_on_disk(path) == run.ledger.shipped_bytes
     expected = logits(load_run(run.path), corpus)
     found = logits(load_learned(path, backbone=backbone), corpus)
     assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
