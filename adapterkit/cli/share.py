@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from adapterkit.cli import composing, options, output
+from adapterkit.cli import composing, options, output, peft
 from adapterkit.cli.packages import BackboneOption, Target, print_package
 from adapterkit.runs.errors import UserError
 
@@ -291,3 +291,5 @@ def _copy(package: Path, folder: Path) -> None:
 
 app.command("splice")(composing.splice)
 app.command("merge")(composing.merge)
+app.command("export")(peft.export)
+app.command("import")(peft.import_)

@@ -29,9 +29,9 @@ class SplitRecord(_Part):
 
 
 class DataRecord(_Part):
-    """Where the data came from."""
+    """Where the data came from; ``unknown`` is that of a package made from another format."""
 
-    source: Literal["dir", "env", "cache", "hub", "sample"]
+    source: Literal["dir", "env", "cache", "hub", "sample", "unknown"]
     location: str
     splits: dict[str, SplitRecord]
 

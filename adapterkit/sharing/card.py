@@ -143,6 +143,8 @@ def _data_words(manifest: PackageManifest, task: TaskConfig) -> str:
         return "adapterkit's bundled sample, original sentences and not the corpus"
     if manifest.data.source == "hub":
         return f"{title}, as the Hub has it"
+    if manifest.data.source == "unknown":
+        return "it is not known which files"
     return f"{title}, from files whose SHA-256 stands in `adapterkit.json`"
 
 

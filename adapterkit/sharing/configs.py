@@ -110,7 +110,7 @@ def check_adapter_config(path: Path) -> None:
             where=f"{path}: peft_type",
             found=str(content["peft_type"])[:100],
             allowed="AdapterHub's adapter_config.json",
-            hint="load it with peft; adapterkit does not read it yet",
+            hint="adapterkit share import makes a package of it",
         )
     _check_keys(path, content, TOP_KEYS)
     config = _object(path, content.get("config"))

@@ -51,7 +51,7 @@ class Split(_Part):
 class Data(_Part):
     """Where the data came from, without where they lay."""
 
-    source: Literal["dir", "env", "cache", "hub", "sample"]
+    source: Literal["dir", "env", "cache", "hub", "sample", "unknown"]
     splits: dict[str, Split]
 
 
@@ -93,14 +93,15 @@ class Origin(_Part):
 
     Attributes:
         kind: ``run``: those of one run; ``average``: the mean of several runs or packages;
-            ``arithmetic``: a weighted sum of them; ``splice``: steps of one and steps of another.
+            ``arithmetic``: a weighted sum of them; ``splice``: steps of one and steps of another;
+            ``peft``: read from PEFT's format, with the SHA-256 of its tensors as parent.
         seed: Of the run whose weights they are.
         parents: What they were made of, in order: a digest each.
         weights: The weight of each parent in a sum.
         steps: The steps that came from each parent of a splice.
     """
 
-    kind: Literal["run", "average", "arithmetic", "splice"]
+    kind: Literal["run", "average", "arithmetic", "splice", "peft"]
     seed: int | None = None
     parents: tuple[str, ...] = Field(default=(), strict=False)
     weights: tuple[float, ...] = Field(default=(), strict=False)

@@ -139,13 +139,13 @@ def _describe(
         "name": check_name(name or default_name(run.task, run.plan), source="--name"),
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "task": run.task,
-        "task_config": _without_places(task.model_dump(mode="json")),
+        "task_config": without_places(task.model_dump(mode="json")),
         "labels": run.labels,
         "scheme": "iob2" if task.kind == "ner" else None,
         "plan": run.plan,
         "mechanisms": mechanisms_of(StepPlan.parse(run.plan), backbone.steps),
         "backbone": {
-            "id": _public_id(backbone),
+            "id": public_id(backbone),
             "fingerprint": backbone.fingerprint,
             "tokenizer": tokenizer_fingerprint(backbone.tokenizer),
             "steps": backbone.steps,
@@ -188,13 +188,13 @@ def _backbone_of(run: Run, backbone: str | Path | None) -> LoadedBackbone:
     return loaded
 
 
-def _public_id(backbone: LoadedBackbone) -> str:
+def public_id(backbone: LoadedBackbone) -> str:
     """What names the backbone to others: of a folder its last part, never where it lies."""
     is_folder = backbone.path is not None and backbone.id == str(backbone.path)
     return Path(backbone.id).name if is_folder else backbone.id
 
 
-def _without_places(config: Mapping[str, Any]) -> dict[str, Any]:
+def without_places(config: Mapping[str, Any]) -> dict[str, Any]:
     """A task's configuration without the folder of somebody's data."""
     return {key: value for key, value in config.items() if key != "data"}
 

@@ -110,7 +110,8 @@ def read_split(
     found = load_data(config, _source(loaded, config, data), (split,))
     record = loaded.data.splits.get(split)
     same = record is not None and record.sha256 == found.sha256[split]
-    if not same and str(data) == "auto" and config is loaded.task:
+    known = loaded.data.source != "unknown"
+    if not same and known and str(data) == "auto" and config is loaded.task:
         raise _changed(loaded, found, split)
     scored = evaluation_split(
         config,

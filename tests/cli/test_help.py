@@ -46,6 +46,8 @@ VERBS = (
     "share list",
     "share splice",
     "share merge",
+    "share export",
+    "share import",
     "distill",
     "doctor",
 )

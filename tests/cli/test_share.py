@@ -128,6 +128,37 @@ def test_packages_are_made_of_others(cli, packed, tiny_backbone, tmp_path):
     assert cli("evaluate", tmp_path / "two", *common).json["metrics"] == expected
 
 
+def test_peft_and_back(cli, tiny_backbone, tmp_path):
+    common = ("--backbone", tiny_backbone, "--json")
+    few = ("--data", "sample", "--epochs", "1", "--limit-train", "8", "--output", tmp_path / "run")
+    assert cli("tune", "--task", "bc5cdr", "--mode", "lora", *few, *common).status == 0
+    assert cli("share", "pack", tmp_path / "run", "--output", tmp_path / "one").status == 0
+    exported = cli("share", "export", tmp_path / "one", "--output", tmp_path / "peft", *common)
+    assert exported.status == 0, exported.stderr
+    assert len(exported.json["modules"]) == 8
+    task = ("--task", "bc5cdr", "--output", tmp_path / "two")
+    imported = cli("share", "import", tmp_path / "peft", *task, *common)
+    assert imported.status == 0, imported.stderr
+    assert imported.json["plan"] == "0-3:adapter(lora)"
+    sample = ("--data", "sample", *common)
+    expected = cli("evaluate", tmp_path / "one", *sample).json["metrics"]
+    assert cli("evaluate", tmp_path / "two", *sample).json["metrics"] == expected
+
+
+def test_what_peft_does_not_compute(cli, packed, tiny_backbone, tmp_path):
+    target = ("--output", tmp_path / "new")
+    outcome = cli("share", "export", packed, *target, "--backbone", tiny_backbone)
+    assert outcome.status == 2
+    assert "something other than LoRA" in outcome.stderr
+    assert cli("share", "export", packed, *target, "--format", "onnx").status == 2
+    (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA", "use_dora": true}')
+    options = ("--task", "bc5cdr", "--backbone", tiny_backbone, *target)
+    outcome = cli("share", "import", tmp_path, *options)
+    assert outcome.status == 2
+    assert "use_dora" in outcome.stderr
+    assert not (tmp_path / "new").exists()
+
+
 def test_tuning_starts_from_a_package(cli, packed, tiny_backbone, tmp_path):
     common = ("--backbone", tiny_backbone, "--data", "sample", "--epochs", "1")
     few = ("--limit-train", "8", "--json", "--output", tmp_path / "run")

@@ -1,0 +1,1 @@
+"""Adapters in PEFT's format: LoRA, where both compute the same."""
