@@ -6,10 +6,12 @@ from typing import Any
 
 import torch
 from adapters.composition import (
+    Fuse,
     adjust_tensors_for_parallel,
     match_attn_matrices_for_parallel,
 )
 from adapters.methods.bottleneck import BottleneckLayer, BottleneckState
+from adapters.methods.modeling import BertFusion
 from adapters.methods.prompt_tuning import PromptTuningLayer
 from adapters.models.albert.modeling_albert import (
     AlbertAttentionWithAdapters,
@@ -42,6 +44,29 @@ class StepBottleneckLayer(BottleneckLayer):  # type: ignore[misc]
             width = self.model_config.hidden_size
             adapter.adapter_up = start_kronecker_up(adapter.down_sample, width, config.factor)
         return True
+
+    def add_fusion_layer(self, adapter_names: str | list[str]) -> None:
+        """Add the fusion layer of that name where there is something to fuse, at no other slot.
+
+        AdapterHub asks the adapters' configuration instead, which says nothing of single layers,
+        and nothing at all where it is a union.
+        """
+        fused = adapter_names if isinstance(adapter_names, list) else [adapter_names]
+        name = ",".join(fused)
+        config, children = self.adapters_config.get_fusion(name)
+        if any(child in self.adapters for child in children):
+            dropout = config.dropout_prob or self.model_config.attention_probs_dropout_prob
+            layer = BertFusion(config, self.model_config.hidden_size, dropout)
+            self.adapter_fusion_layer[name] = layer.train(self.training)
+
+    def compose_fuse(
+        self, adapter_setup: Fuse, state: BottleneckState, lvl: int = 0
+    ) -> BottleneckState:
+        """Apply a fusion, where there is something to fuse."""
+        if set(self.adapters).isdisjoint(adapter_setup.flatten()):
+            return state
+        composed: BottleneckState = super().compose_fuse(adapter_setup, state, lvl)
+        return composed
 
     def compose_single(
         self, adapter_setup: str, state: BottleneckState, lvl: int = 0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 
 def check_there(source: str) -> None:
     """Check that a run or package is there, before the libraries, which take seconds, are loaded.
@@ -30,6 +33,27 @@ def start_of(source: str) -> tuple[str, str]:
         UserError: It is not there, or not as it was written.
     """
     from adapterkit.plans.manifest import read_plan_manifest
+
+    folder = _verified_folder(source)
+    return str(folder), read_plan_manifest(folder).plan
+
+
+def fused_of(sources: Sequence[str]) -> tuple[list[str], str]:
+    """The folders of runs or packages whose adapters are to be fused, verified, and the plan.
+
+    Args:
+        sources: Run directories, packages, or names of such as were pulled.
+
+    Raises:
+        UserError: One is not there, or not as it was written, or they cannot be fused.
+    """
+    from adapterkit.tuning.fusing import fused_plan
+
+    folders = [_verified_folder(source) for source in sources]
+    return [str(folder) for folder in folders], str(fused_plan(folders))
+
+
+def _verified_folder(source: str) -> Path:
     from adapterkit.runs.directory import RunDirectory
     from adapterkit.sharing.cache import user_package_cache
     from adapterkit.sharing.locating import is_package, located
@@ -43,4 +67,4 @@ def start_of(source: str) -> tuple[str, str]:
     else:
         folder = path if path.is_dir() else user_package_cache().keep(path)
         verify_package(folder)
-    return str(folder), read_plan_manifest(folder).plan
+    return folder

@@ -10,7 +10,7 @@ import typer
 
 from adapterkit.cli import options
 from adapterkit.cli import output as words
-from adapterkit.cli.learned import start_of
+from adapterkit.cli.learned import fused_of, start_of
 from adapterkit.cli.measures import warn_of_sample
 from adapterkit.runs.errors import UserError
 
@@ -81,6 +81,15 @@ def tune(
             help="Start from what this one learned, with its plan, instead of from new weights.",
         ),
     ] = None,
+    fuse: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fuse",
+            metavar="RUN|PACKAGE",
+            help="Freeze the adapters of this one and learn to fuse them (AdapterFusion); give it "
+            "once for each of two or more that have one plan.",
+        ),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option("--threads", metavar="N", min=1, help="Processor threads to use.")
     ] = None,
@@ -131,6 +140,14 @@ def _asked(context: typer.Context) -> dict[str, Any]:
         asked["start_from"], plan = start_of(asked["start_from"])
         if not any(ways.values()):
             ways["plan"] = plan
+    if "fuse" in asked:
+        if any(ways.values()):
+            raise UserError(
+                "What is fused decides the plan.",
+                where="--fuse",
+                hint="leave --mode, --steps, --plan and --from out",
+            )
+        asked["fuse"], ways["plan"] = fused_of(asked["fuse"])
     if any(ways.values()):
         # A stopped run may have another backbone than the one typed now, or not typed.
         backbone = None if context.params["resume"] else context.params["backbone"]

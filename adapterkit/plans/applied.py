@@ -23,7 +23,7 @@ class AppliedPlan:
         plan: The plan, every step named.
         name: Name of the task: of the first task adapter, and of the head if there is one so named.
         sites: The plan's different choices with their steps and adapters.
-        active: Names of the active adapters in the order of their `Stack`.
+        active: Names of the active adapters and fusions in the order of their `Stack`.
         backbone: Fingerprint of the backbone before the plan was applied.
     """
 
@@ -36,8 +36,13 @@ class AppliedPlan:
 
     @property
     def adapter_names(self) -> tuple[str, ...]:
-        """The task adapters the plan added."""
-        return tuple(site.adapter for site in self.sites if site.adapter is not None)
+        """The task adapters and fusions the plan added."""
+        return tuple(adapter for site in self.sites for adapter in site.adapters)
+
+    @property
+    def fusing(self) -> tuple[Site, ...]:
+        """Where the plan fuses frozen adapters."""
+        return tuple(site for site in self.sites if site.fused)
 
     @property
     def side(self) -> str | None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 import torch
-from adapters import AdapterConfig, AdapterSetup, Stack
+from adapters import AdapterConfig, AdapterSetup, Fuse, Stack
 from adapters.configuration import ReftConfig
 from torch import nn
 
@@ -58,7 +58,7 @@ def apply_plan(
     resolved = plan.for_steps(total)
     pooled = reads_pooler(model, task_head(model, name))
     sites = plan_sites(resolved, total, name, pooled)
-    for adapter in (name, *(site.adapter for site in sites if site.adapter)):
+    for adapter in (name, *(adapter for site in sites for adapter in site.adapters)):
         check_name(model, adapter)
     backbone = fingerprint(model)
     _untie(model, sites)
@@ -85,7 +85,8 @@ def activate(applied: AppliedPlan) -> None:
     if not applied.active:
         applied.model.set_active_adapters(None)
         return
-    stack = Stack(*applied.active)
+    fusions = {site.adapter: Fuse(*site.fused, name=site.adapter) for site in applied.fusing}
+    stack = Stack(*(fusions.get(name, name) for name in applied.active))
     # Inside the setup AdapterHub does not warn that no adapter is active yet.
     with AdapterSetup(stack):
         applied.model.set_active_adapters(stack)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from adapterkit.plans.adapter_table import ADAPTER_SPECS
+from adapterkit.plans.adapter_table import ADAPTER_SPECS, AdapterSpec
 from adapterkit.plans.mechanism import Mechanism
 from adapterkit.plans.mechanisms import MECHANISMS
 from adapterkit.plans.methods.method import Method
@@ -38,22 +38,35 @@ class Choice:
 
     @property
     def methods(self) -> tuple[Method, ...]:
-        """What it is made of, with its options set: of an adapter, its configuration's methods."""
+        """What it is made of, with its options set: its configuration's methods, then its own."""
+        own = {option.name for option in self.definition.options}
+        methods = self.definition.methods((name, v) for name, v in self.options if name in own)
         if self.config is None:
-            return self.definition.methods(self.options)
-        return ADAPTER_SPECS[self.config].configured(self.options)
+            return methods
+        return (*ADAPTER_SPECS[self.config].configured(self.config_options), *methods)
+
+    @property
+    def config_options(self) -> tuple[tuple[str, OptionValue], ...]:
+        """The options that are its configuration's and not the mechanism's own."""
+        own = {option.name for option in self.definition.options}
+        return tuple((name, value) for name, value in self.options if name not in own)
 
     @property
     def family(self) -> str:
         """What choices that want like learning rates have in common."""
-        return self.definition.kind if self.config is None else ADAPTER_SPECS[self.config].family
+        return self._spec.family if self._spec is not None else self.definition.kind
 
     @property
     def summary(self) -> str:
         """What learns, in words."""
-        return (
-            self.definition.summary if self.config is None else ADAPTER_SPECS[self.config].summary
-        )
+        return self._spec.summary if self._spec is not None else self.definition.summary
+
+    @property
+    def _spec(self) -> AdapterSpec | None:
+        """The configuration, where it is what learns."""
+        if self.config is None or self.definition.options:
+            return None
+        return ADAPTER_SPECS[self.config]
 
 
 FROZEN = Choice("frozen")

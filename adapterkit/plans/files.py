@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from adapters.configuration.model_adapters_config import build_full_config
 from adapters.utils import (
+    ADAPTERFUSION_CONFIG_NAME,
     CONFIG_NAME,
     HEAD_CONFIG_NAME,
+    SAFE_ADAPTERFUSION_WEIGHTS_NAME,
     SAFE_HEAD_WEIGHTS_NAME,
     SAFE_WEIGHTS_NAME,
 )
@@ -21,6 +23,11 @@ from adapterkit.plans.shipped import shipped_tensors
 HEAD_FOLDER = "head"
 SIDE_FILE = "side.safetensors"
 WEIGHTS_FILE = "weights.safetensors"
+ADAPTER_WEIGHTS_FILE = SAFE_WEIGHTS_NAME
+FUSION_CONFIG_FILE = ADAPTERFUSION_CONFIG_NAME
+FUSION_WEIGHTS_FILE = SAFE_ADAPTERFUSION_WEIGHTS_NAME
+FUSED_KEY = "adapter_names"
+"""Where AdapterHub's configuration of a fusion has the adapters that it fuses."""
 
 
 def tensor_files(applied: AppliedPlan) -> dict[str, dict[str, torch.Tensor]]:
@@ -36,7 +43,15 @@ def config_files(applied: AppliedPlan) -> dict[str, dict[str, Any]]:
     model = applied.model
     folders = {file.split("/")[0] for file in tensor_files(applied) if "/" in file}
     configs = {}
+    fusions = {site.adapter: site.fused for site in applied.fusing}
     for folder in sorted(folders - {HEAD_FOLDER}):
+        if folder in fusions:
+            fusion, _ = model.adapters_config.get_fusion(folder)
+            configs[f"{folder}/{FUSION_CONFIG_FILE}"] = {
+                **_full_config(applied, folder, fusion),
+                FUSED_KEY: list(fusions[folder]),
+            }
+            continue
         config = _full_config(applied, folder, model.adapters_config.get(folder))
         if folder in FORMS:
             _leave_out_untrained(applied, folder, config["config"])
@@ -55,6 +70,8 @@ def _file_of(applied: AppliedPlan, name: str) -> str:
     if side_of(name) is not None:
         return SIDE_FILE
     adapter = adapter_of(applied.model, name)
+    if adapter in applied.model.adapters_config.fusions:
+        return f"{adapter}/{FUSION_WEIGHTS_FILE}"
     return f"{adapter}/{SAFE_WEIGHTS_NAME}" if adapter is not None else WEIGHTS_FILE
 
 

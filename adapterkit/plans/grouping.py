@@ -95,6 +95,9 @@ def group_plans(members: Sequence[AppliedPlan]) -> GroupedPlans | None:
     first = members[0]
     if any(each.plan != first.plan or each.backbone != first.backbone for each in members):
         return None
+    # A fusion reads what its adapters compute before anything is added, which a group does not say.
+    if first.fusing:
+        return None
     rows = Rows(len(members))
     if first.head is None or not group_differing([each.model.albert for each in members], rows):
         return None

@@ -17,7 +17,13 @@ from adapterkit.backbones.safety import read_json
 from adapterkit.backbones.tensors import compare_shapes, read_safetensors
 from adapterkit.plans.applied import AppliedPlan
 from adapterkit.plans.apply import apply_plan, check_name
-from adapterkit.plans.files import HEAD_FOLDER, WEIGHTS_FILE, config_files, tensor_files
+from adapterkit.plans.files import (
+    FUSED_KEY,
+    HEAD_FOLDER,
+    WEIGHTS_FILE,
+    config_files,
+    tensor_files,
+)
 from adapterkit.plans.manifest import PLAN_FILE, PlanManifest, read_plan_manifest
 from adapterkit.plans.parts import ADAPTER_CONTAINERS, adapter_names_of, encoder_of
 from adapterkit.plans.saving import describe
@@ -76,7 +82,10 @@ class _Undo:
 
     def __call__(self) -> None:
         for adapter in set(adapter_names_of(self.model)) - self.adapters:
-            self.model.delete_adapter(adapter)
+            if adapter in self.model.adapters_config.fusions:
+                self.model.delete_adapter_fusion(adapter)
+            else:
+                self.model.delete_adapter(adapter)
         for head in set(self.model.heads) - self.heads:
             self.model.delete_head(head)
         for side in set(encoder_of(self.model).sides) - self.sides:
@@ -142,9 +151,7 @@ def _check_alone(
 
 def _renaming(saved: PlanManifest, name: str) -> Callable[[str], str]:
     """From the saved names of adapters and head to those they get; other names stay."""
-    names = {saved.name: name}
-    for adapter in saved.adapters:
-        names[adapter] = name + adapter.removeprefix(saved.name)
+    names = {own: name + own.removeprefix(saved.name) for own in saved.own_names}
     return lambda old: names.get(old, old)
 
 
@@ -207,16 +214,19 @@ def _check_description(
                 found=str(getattr(expected, field)),
                 allowed=str(getattr(found, field)),
             )
-    originals = {rename(adapter): adapter for adapter in saved.adapters}
+    originals = {rename(own): own for own in saved.own_names}
     for file, config in config_files(applied).items():
         path = directory / _saved_file(file, originals)
         written = read_json(path)
         for key in sorted((config.keys() | written.keys()) - set(_NOT_COMPARED)):
-            if written.get(key) != json.loads(json.dumps(config.get(key))):
+            stated = written.get(key)
+            if key == FUSED_KEY and isinstance(stated, list):
+                stated = [rename(str(name)) for name in stated]
+            if stated != json.loads(json.dumps(config.get(key))):
                 raise UserError(
                     "The configuration is not the one that the plan stands for.",
                     where=f"{path}: {key}",
-                    found=str(written.get(key))[:500],
+                    found=str(stated)[:500],
                     allowed=str(config.get(key))[:500],
                 )
 
@@ -243,7 +253,7 @@ def _copy_tensors(applied: AppliedPlan, directory: Path, rename: Callable[[str],
 def _saved_names(applied: AppliedPlan, directory: Path) -> list[str]:
     saved = read_plan_manifest(directory)
     # A side path has the task's name.
-    return [saved.name, *saved.adapters, *([saved.head] if saved.head else [])]
+    return [*saved.own_names, *([saved.head] if saved.head else [])]
 
 
 def _saved_file(file: str, originals: Mapping[str, str]) -> str:

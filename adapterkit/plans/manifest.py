@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from adapterkit.backbones.layerwise import LAYERWISE
+from adapterkit.backbones.relaxed import RELAXED
 from adapterkit.runs.errors import UserError
 
 PLAN_FILE = "plan.json"
@@ -23,8 +25,8 @@ class PlanManifest(BaseModel):
         backbone: Fingerprint of the backbone it was made on.
         hidden_size: Width of that backbone.
         block_of_step: For each recursion step, the step whose block it uses.
-        active: The active adapters in the order of their stack.
-        adapters: The task adapters, each with its steps.
+        active: The active adapters and fusions in the order of their stack.
+        adapters: The task adapters, and those that a fusion fuses, each with its steps.
         head: Name of the task head; None where there is none.
     """
 
@@ -39,6 +41,12 @@ class PlanManifest(BaseModel):
     active: list[str]
     adapters: dict[str, list[int]]
     head: str | None
+
+    @property
+    def own_names(self) -> tuple[str, ...]:
+        """Names of the task, its adapters and its fusions, as files and tensors have them."""
+        own = (name for name in self.active if name not in (LAYERWISE, RELAXED))
+        return tuple(dict.fromkeys((self.name, *self.adapters, *own)))
 
     @property
     def steps(self) -> int:

@@ -25,7 +25,7 @@ class Site:
     Args:
         choice: The mechanism, with its configuration.
         steps: The recursion steps that use it, ascending.
-        adapter: Name of the AdapterHub adapter it adds, if it adds one.
+        adapter: Name of the AdapterHub adapter or fusion it adds, if it adds one.
         side: Name of the side path it adds, if it adds one.
         pooled: Whether the task's head reads the backbone's pooler.
     """
@@ -35,6 +35,16 @@ class Site:
     adapter: str | None = None
     side: str | None = None
     pooled: bool = False
+
+    @property
+    def fused(self) -> tuple[str, ...]:
+        """Names of the frozen adapters that it fuses, if it fuses any."""
+        return self.choice.definition.fused(self)
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """Names of every adapter and fusion that it adds."""
+        return (*self.fused, *([self.adapter] if self.adapter is not None else []))
 
 
 class Mechanism(ABC):
@@ -54,15 +64,23 @@ class Mechanism(ABC):
     learns: ClassVar[bool] = True
     takes_config: ClassVar[bool] = False
     """Whether it adds an AdapterHub adapter, of a configuration that the plan names."""
+    configs: ClassVar[tuple[str, ...]] = ()
+    """The only configurations it takes, if not every one."""
     needs_layerwise: ClassVar[bool] = False
     """Whether the backbone must have pretrained layer-wise adapters."""
     beside: ClassVar[bool] = False
     """Whether it learns in a side path, beside a backbone in which nothing may learn."""
     options: ClassVar[tuple[Option, ...]] = ()
-    """What plans may set, where it takes no configuration."""
+    """What plans may set, beside the options of a configuration if it takes one."""
+    defaults: ClassVar[tuple[tuple[str, OptionValue], ...]] = ()
+    """Options that a plan always names, with what they are where it is not said."""
 
     def methods(self, options: Iterable[tuple[str, OptionValue]]) -> tuple[Method, ...]:
         """What it is made of with some of its options set; most mechanisms have no parts."""
+        return ()
+
+    def fused(self, site: Site) -> tuple[str, ...]:
+        """Names of the frozen adapters that it fuses at a site; most mechanisms fuse none."""
         return ()
 
     def own_blocks(self, steps: Sequence[int], total: int) -> list[list[int]]:

@@ -22,6 +22,7 @@ POOLER = "albert.pooler."
 SIDES = "albert.encoder.sides."
 
 ADAPTER_CONTAINERS = (
+    "adapter_fusion_layer",
     "adapters",
     "loras",
     "prefix_gates",
@@ -29,7 +30,7 @@ ADAPTER_CONTAINERS = (
     "refts",
     "shared_parameters",
 )
-"""Modules of AdapterHub whose children are adapters, by name."""
+"""Modules of AdapterHub whose children are adapters, or what fuses them, by name."""
 
 _AT_STEP = re.compile(r"albert\.encoder\.(?:albert_layer_groups|sides\.[^.]+\.rungs)\.([0-9]+)\.")
 _PREFIX_POOL = ".attention.prefix_tuning.pool."
@@ -59,15 +60,16 @@ def stored_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def adapter_names_of(model: RecursiveAdapterModel) -> list[str]:
-    """The names of all adapters, those of the backbone included."""
-    return list(model.adapters_config.adapters)
+    """The names of all adapters, those of the backbone included, and of all fusions."""
+    return [*model.adapters_config.adapters, *model.adapters_config.fusions]
 
 
 def adapter_of(model: RecursiveAdapterModel, tensor: str) -> str | None:
-    """The adapter that AdapterHub stores the tensor of that name with, if there is one."""
+    """The adapter or fusion that AdapterHub stores the tensor of that name with, if any."""
     parts = tensor.split(".")
+    names = adapter_names_of(model)
     for container, adapter in pairwise(parts):
-        if container in ADAPTER_CONTAINERS and adapter in model.adapters_config.adapters:
+        if container in ADAPTER_CONTAINERS and adapter in names:
             return adapter
     return None
 

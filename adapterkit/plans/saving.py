@@ -14,8 +14,8 @@ from adapterkit.runs.atomic import atomic_directory, write_json
 def save_adapted(applied: AppliedPlan, directory: str | Path) -> None:
     """Save what, together with the backbone, makes up the adapted model.
 
-    Each adapter is a folder in AdapterHub's format under its own name, the task head one called
-    ``head``. ``weights.safetensors`` holds changed weights of the backbone,
+    Each adapter or fusion is a folder in AdapterHub's format under its own name, the task head one
+    called ``head``. ``weights.safetensors`` holds changed weights of the backbone,
     ``side.safetensors`` the side path, ``plan.json`` the plan. The tensors in these files are
     those of `shipped_tensors`, each once.
 
@@ -44,6 +44,8 @@ def describe(applied: AppliedPlan) -> PlanManifest:
         hidden_size=applied.model.config.hidden_size,
         block_of_step=applied.block_of_step,
         active=list(applied.active),
-        adapters={site.adapter: list(site.steps) for site in applied.sites if site.adapter},
+        adapters={
+            name: list(site.steps) for site in applied.sites for name in site.fused or site.adapters
+        },
         head=applied.head,
     )

@@ -168,12 +168,17 @@ def _is_adapter_name(name: str) -> bool:
 def _parse_adapter(mechanism: str, arguments: list[Spot], place: Spot) -> Choice:
     named = bool(arguments) and "=" not in arguments[0].text
     spec = _adapter_spec(arguments[0]) if named else ADAPTER_SPECS[DEFAULT_ADAPTER]
-    values = _parse_options(spec.name, spec.options, arguments[1 if named else 0 :])
-    if not named:
-        values = {**DEFAULT_OPTIONS, **values}
+    definition = MECHANISMS[mechanism]
+    if definition.configs and spec.name not in definition.configs:
+        raise arguments[0].error(
+            f"{mechanism!r} does not take {spec.name}.", allowed=definition.configs
+        )
+    options = (*spec.options, *definition.options)
+    values = _parse_options(spec.name, options, arguments[1 if named else 0 :])
+    values = {**dict(definition.defaults), **({} if named else DEFAULT_OPTIONS), **values}
     if values.get("prefix_positions") == 0 and not values.get("suffix_positions"):
         raise place.error(f"{spec.name} adapts no position.", hint="set suffix_positions too")
-    return Choice(mechanism, spec.name, _ordered(spec.options, values))
+    return Choice(mechanism, spec.name, _ordered(options, values))
 
 
 def _adapter_spec(spot: Spot) -> AdapterSpec:

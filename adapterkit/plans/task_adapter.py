@@ -19,6 +19,9 @@ from adapterkit.plans.stacking import members, sequence_parallel, stackable
 CONFIGS: dict[str, AdapterConfig] = {**ADAPTER_CONFIG_MAP, **KRONECKER_CONFIGS}
 """AdapterHub's configurations and adapterkit's own, by the names that plans have for them."""
 
+FUSION = "dynamic"
+"""AdapterHub's name of the paper's fusion layer: with a value matrix, held near the identity."""
+
 
 def task_adapter_config(
     choice: Choice, steps: tuple[int, ...], total: int, on_layerwise: bool
@@ -35,7 +38,7 @@ def task_adapter_config(
     parts = members(CONFIGS[choice.config])
     changes: list[dict[str, Any]] = [_placement(part, steps, total) for part in parts]
     spec = ADAPTER_SPECS[choice.config]
-    for name, value in choice.options:
+    for name, value in choice.config_options:
         option = spec.option(name)
         assert option is not None
         changes[option.member][option.attribute] = _as_adapterhub(option.attribute, value)
@@ -47,12 +50,22 @@ def task_adapter_config(
 
 def add_task_adapter(model: RecursiveAdapterModel, site: Site) -> None:
     """Add the adapter of `site` at its steps, and at no other."""
-    on_layerwise = has_layerwise(model)
-    total = model.config.num_hidden_layers
-    config = task_adapter_config(site.choice, site.steps, total, on_layerwise)
-    model.add_adapter(site.adapter, config=config)
-    if on_layerwise:
+    _add_adapter(model, site, str(site.adapter))
+    if has_layerwise(model):
         sequence_parallel(model, str(site.adapter))
+
+
+def add_fusion(model: RecursiveAdapterModel, site: Site) -> None:
+    """Add the adapters that `site` fuses and its fusion layers at its steps, and at no other."""
+    for name in site.fused:
+        _add_adapter(model, site, name)
+    model.add_adapter_fusion(list(site.fused), config=FUSION, name=site.adapter)
+
+
+def _add_adapter(model: RecursiveAdapterModel, site: Site, name: str) -> None:
+    total = model.config.num_hidden_layers
+    config = task_adapter_config(site.choice, site.steps, total, has_layerwise(model))
+    model.add_adapter(name, config=config)
 
 
 def _placement(part: AdapterConfig, steps: tuple[int, ...], total: int) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,8 +11,9 @@ from typing import Any, Final
 from adapterkit.backbones.layerwise import LAYERWISE
 from adapterkit.backbones.loading import Backbone
 from adapterkit.backbones.pretrained import FORMS
+from adapterkit.backbones.safety import read_json
 from adapterkit.plans.adapter_table import OWN_ADAPTERS
-from adapterkit.plans.files import SIDE_FILE, WEIGHTS_FILE
+from adapterkit.plans.files import FUSED_KEY, FUSION_CONFIG_FILE, SIDE_FILE, WEIGHTS_FILE
 from adapterkit.plans.manifest import PlanManifest, read_plan_manifest
 from adapterkit.plans.step_plan import StepPlan
 from adapterkit.runs.quantities import human_bytes
@@ -93,7 +94,8 @@ def _facts(manifest: PackageManifest) -> dict[str, Any]:
 def _stock_facts(manifest: PackageManifest, folder: Path, backbone: Backbone) -> dict[str, Any]:
     plan = read_plan_manifest(folder)
     why_not = _why_not_stock(plan, folder, backbone)
-    stacked = [name for name in plan.active if name in plan.adapters or name == LAYERWISE]
+    fusions = _fusions(plan, folder)
+    stacked = [name for name in plan.active if name in (*plan.adapters, *fusions, LAYERWISE)]
     is_hub = "/" in manifest.backbone.id
     is_known = is_hub or backbone.id == manifest.backbone.id
     return {
@@ -102,7 +104,8 @@ def _stock_facts(manifest: PackageManifest, folder: Path, backbone: Backbone) ->
         "adapters": list(plan.adapters),
         "head_name": plan.head,
         "layerwise": backbone.has_layerwise,
-        "stack": ", ".join(f'"{name}"' for name in stacked),
+        "fusions": fusions,
+        "stack": ", ".join(_in_stack(name, fusions) for name in stacked),
         "epsilon": backbone.model.config.layer_norm_eps,
         "hub_backbone": manifest.backbone.id if is_hub else None,
         "backbone_argument": "" if is_known else ', backbone="BACKBONE"',
@@ -118,7 +121,27 @@ def _why_not_stock(plan: PlanManifest, folder: Path, backbone: Backbone) -> str 
         return f"AdapterHub has no method `{own[0]}`, and stops with `KeyError: '{own[0]}'`"
     if backbone.model.config.embedding_adapter_size is not None:
         return "the backbone has an adapter in front of step 0"
+    if _fusions(plan, folder) and (
+        backbone.has_layerwise or any(len(s) < backbone.steps for s in plan.adapters.values())
+    ):
+        return (
+            "AdapterHub's fusion needs one plain adapter at every step: it overlooks single steps, "
+            "and the adapters behind layer-wise ones"
+        )
     return None if plan.head is not None else "the package has no head"
+
+
+def _fusions(plan: PlanManifest, folder: Path) -> dict[str, list[str]]:
+    """The adapters that each fusion of a package fuses."""
+    files = {name: folder / name / FUSION_CONFIG_FILE for name in plan.active}
+    return {n: read_json(path)[FUSED_KEY] for n, path in files.items() if path.is_file()}
+
+
+def _in_stack(name: str, fusions: Mapping[str, Sequence[str]]) -> str:
+    if name not in fusions:
+        return f'"{name}"'
+    fused = ", ".join(f'"{part}"' for part in fusions[name])
+    return f'Fuse({fused}, name="{name}")'
 
 
 def _index_rows(manifest: PackageManifest, metric: str) -> Sequence[IndexRow]:
@@ -151,7 +174,7 @@ def _data_words(manifest: PackageManifest, task: TaskConfig) -> str:
 def _score_note(manifest: PackageManifest) -> str:
     if not manifest.scores:
         return "It was not scored yet: `adapterkit evaluate PACKAGE` does it."
-    if manifest.origin.kind != "run":
+    if manifest.origin.kind not in ("run", "fusion"):
         return (
             "These are the scores of what the package was made of, each alone; "
             "`adapterkit evaluate PACKAGE` scores the package itself."

@@ -79,6 +79,22 @@ ADAPTER_KEYS: Final = frozenset(
 )
 """Fields of the configurations that adapterkit applies, AdapterHub's and its own."""
 
+FUSION_KEYS: Final = frozenset(
+    {
+        "key",
+        "query",
+        "value",
+        "query_before_ln",
+        "regularization",
+        "residual_before",
+        "temperature",
+        "value_before_softmax",
+        "value_initialized",
+        "dropout_prob",
+    }
+)
+"""Fields of AdapterHub's configuration of a fusion."""
+
 HEAD_KEYS: Final = frozenset(
     {
         "head_type",
@@ -120,6 +136,20 @@ def check_adapter_config(path: Path) -> None:
     for member in [config, *(_object(path, each) for each in members)]:
         _check_keys(path, member, ADAPTER_KEYS)
         _check_values(path, {k: v for k, v in member.items() if k != "configs"})
+
+
+def check_fusion_config(path: Path) -> None:
+    """Hold an ``adapter_fusion_config.json`` to the allow-list.
+
+    Raises:
+        UserError: It cannot be read, or has a key or value that is not allowed.
+    """
+    content = read_json(path)
+    _check_keys(path, content, TOP_KEYS | {"adapter_names"})
+    _check_values(path, {"adapter_names": content.get("adapter_names")})
+    config = _object(path, content.get("config"))
+    _check_keys(path, config, FUSION_KEYS)
+    _check_values(path, config)
 
 
 def check_head_config(path: Path) -> None:

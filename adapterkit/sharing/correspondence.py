@@ -86,10 +86,13 @@ def _renamed(new: AppliedPlan, tensor: str, parent: AppliedPlan) -> str:
     adapter = adapter_of(new.model, tensor)
     if adapter not in new.adapter_names:
         return tensor
-    steps = _steps(new, tensor)
+    site, steps = _site(new, adapter), _steps(new, tensor)
     theirs = next(
         (s.adapter for s in parent.sites if s.adapter and set(steps) & set(s.steps)), adapter
     )
+    if site is not None:
+        # What a fusion fuses is called after it.
+        theirs = f"{theirs}{str(adapter).removeprefix(str(site.adapter))}"
     parts = tensor.split(".")
     for index, container in enumerate(parts[:-1]):
         if container in ADAPTER_CONTAINERS and parts[index + 1] == adapter:
@@ -98,4 +101,4 @@ def _renamed(new: AppliedPlan, tensor: str, parent: AppliedPlan) -> str:
 
 
 def _site(applied: AppliedPlan, adapter: str | None) -> Site | None:
-    return next((s for s in applied.sites if adapter is not None and s.adapter == adapter), None)
+    return next((s for s in applied.sites if adapter in s.adapters), None)

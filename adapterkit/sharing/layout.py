@@ -11,6 +11,7 @@ SIGNATURE_FILE: Final = "model.sig"
 PLAN_FILE: Final = "plan.json"
 HEAD_CONFIG_FILE: Final = "head/head_config.json"
 ADAPTER_CONFIG_FILE: Final = "adapter_config.json"
+FUSION_CONFIG_FILE: Final = "adapter_fusion_config.json"
 UNLISTED: Final = (MANIFEST_FILE, SIGNATURE_FILE)
 """Files that the manifest cannot list: itself, and what signs it."""
 
@@ -24,6 +25,7 @@ _ALLOWED = re.compile(
     r"|plan\.json|weights\.safetensors|side\.safetensors"
     r"|head/(?:head_config\.json|model_head\.safetensors)"
     rf"|{_FOLDER}/(?:adapter_config\.json|adapter\.safetensors)"
+    rf"|{_FOLDER}/(?:adapter_fusion_config\.json|model_adapter_fusion\.safetensors)"
 )
 
 
@@ -40,3 +42,8 @@ def is_tensor_file(name: str) -> bool:
 def is_adapter_config(name: str) -> bool:
     """Whether the file is AdapterHub's configuration of an adapter."""
     return name.endswith(f"/{ADAPTER_CONFIG_FILE}")
+
+
+def is_fusion_config(name: str) -> bool:
+    """Whether the file is AdapterHub's configuration of a fusion of adapters."""
+    return name.endswith(f"/{FUSION_CONFIG_FILE}")

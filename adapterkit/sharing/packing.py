@@ -24,6 +24,7 @@ from adapterkit.sharing.layout import (
     HEAD_CONFIG_FILE,
     UNLISTED,
     is_adapter_config,
+    is_fusion_config,
 )
 from adapterkit.sharing.manifest import (
     FileRecord,
@@ -132,7 +133,11 @@ def _describe(
     run = chosen.manifest
     task = saved_task(run, RunDirectory(chosen.path).manifest_path)
     seeds = [seed_of(source.manifest) for source in sources]
+    fused = (run.model_extra or {}).get("fused") or ()
     origin = Origin(kind="run", seed=run.seed)
+    if fused:
+        parents = tuple(str(each["sha256"]) for each in fused)
+        origin = Origin(kind="fusion", seed=run.seed, parents=parents)
     if averaged:
         origin = Origin(kind="average", parents=tuple(seed.run or "" for seed in seeds))
     values: dict[str, Any] = {
@@ -203,7 +208,7 @@ def _name_for_others(folder: Path, backbone: str) -> None:
     """AdapterHub loads a head only into the class it names, and asks whose an adapter is."""
     for path in folder.rglob("*.json"):
         name = path.relative_to(folder).as_posix()
-        if name == HEAD_CONFIG_FILE or is_adapter_config(name):
+        if name == HEAD_CONFIG_FILE or is_adapter_config(name) or is_fusion_config(name):
             content = json.loads(path.read_text(encoding="utf-8"))
             content |= {"model_class": "AlbertAdapterModel", "model_name": backbone}
             write_json(path, content)

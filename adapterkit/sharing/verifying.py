@@ -14,7 +14,12 @@ from adapterkit.plans.manifest import read_plan_manifest
 from adapterkit.plans.step_plan import StepPlan
 from adapterkit.runs.errors import UserError
 from adapterkit.runs.hashing import sha256_file
-from adapterkit.sharing.configs import check_adapter_config, check_head_config, head_labels
+from adapterkit.sharing.configs import (
+    check_adapter_config,
+    check_fusion_config,
+    check_head_config,
+    head_labels,
+)
 from adapterkit.sharing.layout import (
     HEAD_CONFIG_FILE,
     MANIFEST_FILE,
@@ -25,6 +30,7 @@ from adapterkit.sharing.layout import (
     UNLISTED,
     is_adapter_config,
     is_allowed,
+    is_fusion_config,
     is_tensor_file,
 )
 from adapterkit.sharing.manifest import PackageManifest, mechanisms_of, read_manifest
@@ -61,6 +67,8 @@ def verify_package(folder: str | Path, *, backbone: str | None = None) -> Packag
             elements += sum(_size(tensor.shape) for tensor in header.values())
         elif is_adapter_config(name):
             check_adapter_config(path / name)
+        elif is_fusion_config(name):
+            check_fusion_config(path / name)
     if HEAD_CONFIG_FILE in manifest.files:
         check_head_config(path / HEAD_CONFIG_FILE)
         _check_labels(path, manifest)

@@ -18,12 +18,15 @@ from adapterkit.tasks.config import TaskConfig
 from adapterkit.tasks.registry import load_task
 from adapterkit.tasks.sources import TaskData, load_data
 from adapterkit.tuning.evaluation import EvaluationSplit, evaluation_split
+from adapterkit.tuning.fusing import check_fused, fill_fused
 from adapterkit.tuning.heads import add_head
 from adapterkit.tuning.prefix import PrefixRecord
 from adapterkit.tuning.request import Request
 from adapterkit.tuning.settings import Settings, check_range, resolve_settings
 from adapterkit.tuning.starting import adapted_digest, start_from
 
+FUSED = "adapters that it fuses"
+"""What a resumed run calls the adapted models whose adapters it fuses."""
 _LARGEST_SEED = 2**32 - 1
 """NumPy's generator takes no larger one."""
 
@@ -62,6 +65,8 @@ class Prepared:
         }
         if self.request.start_from is not None:
             inputs["weights it started from"] = adapted_digest(Path(self.request.start_from))
+        if self.request.fuse:
+            inputs[FUSED] = [adapted_digest(Path(folder)) for folder in self.request.fuse]
         return inputs
 
 
@@ -85,10 +90,7 @@ def prepare(request: Request, progress: Progress) -> Prepared:
     examples = dict(data.splits)
     examples["train"] = examples["train"][: request.limit_train]
     name = adapter_name(task)
-    if request.start_from is None:
-        applied = apply_plan(backbone.model, plan, name=name, seed=request.seed)
-    else:
-        applied = start_from(Path(request.start_from), backbone.model, plan, task, name)
+    applied = _adapted(request, plan, backbone, task, name)
     settings = resolve_settings(
         len(examples["train"]),
         max_length,
@@ -107,6 +109,23 @@ def prepare(request: Request, progress: Progress) -> Prepared:
         for split in examples
     }
     return Prepared(request, task, data, backbone, applied, settings, splits)
+
+
+def _adapted(
+    request: Request, plan: StepPlan, backbone: Backbone, task: TaskConfig, name: str
+) -> AppliedPlan:
+    """The plan on the model, with the weights that are not new."""
+    if request.start_from is not None:
+        if request.fuse:
+            raise UserError(
+                "--from and --fuse exclude each other.",
+                hint="what was fused goes on with --from alone",
+            )
+        return start_from(Path(request.start_from), backbone.model, plan, task, name)
+    check_fused(plan, request.fuse, backbone.fingerprint, backbone.steps)
+    applied = apply_plan(backbone.model, plan, name=name, seed=request.seed)
+    fill_fused(applied, request.fuse)
+    return applied
 
 
 def adapter_name(task: TaskConfig) -> str:

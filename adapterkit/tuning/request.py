@@ -34,6 +34,7 @@ class Request:
         protocol: How NER is scored.
         prefix_cache: Whether the states of the frozen prefix are kept; see `prefix`.
         start_from: Folder of an adapted model whose weights the run starts from.
+        fuse: Folders of adapted models whose adapters are frozen and fused.
     """
 
     task: str
@@ -49,6 +50,7 @@ class Request:
     protocol: Protocol = "word"
     prefix_cache: PrefixCacheMode = "auto"
     start_from: str | None = None
+    fuse: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Make paths absolute, so that the run can be resumed from any folder."""
@@ -58,6 +60,8 @@ class Request:
             object.__setattr__(self, name, _absolute(getattr(self, name)))
         if self.start_from is not None:
             object.__setattr__(self, "start_from", str(Path(self.start_from).absolute()))
+        fused = tuple(str(Path(folder).absolute()) for folder in self.fuse)
+        object.__setattr__(self, "fuse", fused)
 
     def as_dict(self) -> dict[str, Any]:
         """As plain JSON values, for ``state.json``."""

@@ -6,9 +6,11 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 from adapterkit.plans.ledger import ledger
+from adapterkit.plans.manifest import read_plan_manifest
 from adapterkit.plans.saving import save_adapted
 from adapterkit.runs import manifest as manifests
 from adapterkit.runs.atomic import atomic_directory
@@ -21,7 +23,7 @@ from adapterkit.tasks.examples import Example, NerExample
 from adapterkit.tasks.schemes import spans_from_tags
 from adapterkit.tuning.batches import padding_share
 from adapterkit.tuning.evaluation import EvaluationSplit
-from adapterkit.tuning.prepare import Prepared
+from adapterkit.tuning.prepare import FUSED, Prepared
 
 Predictions = Sequence[tuple[str, ...]]
 
@@ -106,6 +108,7 @@ def _manifest(
         },
         "metrics": dict(metrics),
         "start": _start(prepared),
+        **_fused(prepared),
         "prefix": None if prepared.prefix is None else prepared.prefix.as_dict(),
         "timings": dict(timings),
         "memory": {"peak_bytes": peak_memory_bytes()},
@@ -123,6 +126,16 @@ def _start(prepared: Prepared) -> dict[str, str] | None:
     if prepared.request.start_from is None:
         return None
     return {"sha256": prepared.inputs["weights it started from"]}
+
+
+def _fused(prepared: Prepared) -> dict[str, list[dict[str, str]]]:
+    """Whose adapters were fused, by the task they were trained for and a sum of their weights."""
+    folders = prepared.request.fuse
+    if not folders:
+        return {}
+    tasks = [read_plan_manifest(Path(folder)).name for folder in folders]
+    sums = prepared.inputs[FUSED]
+    return {"fused": [{"task": t, "sha256": s} for t, s in zip(tasks, sums, strict=True)]}
 
 
 def _notes(prepared: Prepared) -> list[str]:

@@ -21,6 +21,7 @@ LEARNING_RATES: Mapping[str, float] = {
     "mam": 2e-3,
     "unipelt": 2e-3,
     "side": 2e-3,
+    "fusion": 5e-4,
     "head": 2e-3,
 }
 """Peak learning rate of the parameters that a mechanism trains."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from adapterkit.tasks.encoding import Protocol
 from adapterkit.tuning.callbacks import Reporting, Saving
 from adapterkit.tuning.checkpoints import Checkpoint, last_checkpoint
 from adapterkit.tuning.evaluation import predict_split, score_split
+from adapterkit.tuning.fusing import fused_plan
 from adapterkit.tuning.interruption import interrupted, resume_command
 from adapterkit.tuning.keeping import cache_seconds, keep_prefix
 from adapterkit.tuning.prepare import Prepared, prepare
@@ -55,6 +56,7 @@ def tune(
     protocol: Protocol = "word",
     prefix_cache: PrefixCacheMode = "auto",
     start_from: str | Path | None = None,
+    fuse: Sequence[str | Path] = (),
     profile: bool = False,
     resume: bool = False,
     progress: Progress | None = None,
@@ -81,6 +83,8 @@ def tune(
             ``"auto"`` once a text, where that is exact.
         start_from: A run directory or a package's folder with the same plan, whose weights are
             trained on instead of new ones. Its head is taken where the labels are the same.
+        fuse: Run directories or packages' folders of one plan, whose adapters are frozen while
+            a fusion of them learns. The plan is then worked out from theirs.
         profile: Record where the time of some updates goes; changes nothing else.
         resume: Go on with the unfinished run in `output`.
         progress: Told how it goes.
@@ -90,6 +94,9 @@ def tune(
         UserError: If something asked for is wrong; nothing is left half-written.
         Interrupted: If the user stopped it; the run can be resumed.
     """
+    fused = tuple(str(adapted_folder(source)) for source in fuse)
+    if fused and plan == "adapter":
+        plan = fused_plan(fused)
     request = Request(
         task=str(task),
         plan=str(StepPlan.parse(plan) if isinstance(plan, str) else plan),
@@ -104,6 +111,7 @@ def tune(
         protocol=protocol,
         prefix_cache=prefix_cache,
         start_from=None if start_from is None else str(adapted_folder(start_from)),
+        fuse=fused,
     )
     how: dict[str, Any] = {"profile": profile, "progress": progress, "command": command}
     if resume:

@@ -171,6 +171,30 @@ def test_tuning_starts_from_a_package(cli, packed, tiny_backbone, tmp_path):
     assert "weights of its own plan" in wrong.stderr
 
 
+def test_packages_are_fused(cli, packed, tiny_run, tiny_backbone, tmp_path):
+    common = ("--backbone", tiny_backbone, "--data", "sample", "--epochs", "1")
+    few = ("--limit-train", "8", "--json", "--output", tmp_path / "run")
+    both = ("--fuse", packed, "--fuse", tiny_run)
+    tuned = cli("tune", "--task", "bc5cdr", *both, *common, *few)
+    assert tuned.status == 0, tuned.stderr
+    assert tuned.json["plan"] == "0-3:fuse(double_seq_bn,r=12,n=2)"
+    assert len(tuned.json["fused"]) == 2
+    assert cli("share", "pack", tmp_path / "run", "--output", tmp_path / "one").status == 0
+    scored = cli("evaluate", tmp_path / "one", "--backbone", tiny_backbone, "--json")
+    assert scored.json["metrics"] == tuned.json["metrics"]["test"]
+    for wrong, told in (
+        (("--fuse", packed), "single adapter"),
+        ((*both, "--mode", "full"), "decides the plan"),
+        ((*both, "--from", packed), "leave --mode"),
+        (("--mode", "fuse"), "which adapters are fused"),
+        ((*both[:3], tmp_path / "nowhere"), "nowhere"),
+    ):
+        outcome = cli("tune", "--task", "bc5cdr", *wrong, *common, "--output", tmp_path / "new")
+        assert outcome.status == 2, wrong
+        assert told in outcome.stderr
+        assert not (tmp_path / "new").exists()
+
+
 def test_an_archive_that_is_there_is_left_alone(cli, tiny_run, tmp_path):
     (tmp_path / "package.zip").write_bytes(b"mine")
     outcome = cli("share", "pack", tiny_run, "--output", tmp_path / "package", "--zip")

@@ -66,6 +66,8 @@ BACKBONES: dict[str, dict[str, Any]] = {
     "relaxed, tied": {"rank": RANK},
 }
 PLANS = (
+    "fuse(seq_bn,r=4,n=3)",
+    "0:frozen 1:fuse(double_seq_bn) 2:lora 3:fuse(seq_bn,scaling=learned)",
     "head",
     "full",
     "untied",

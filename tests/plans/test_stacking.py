@@ -24,6 +24,8 @@ NEUTRAL = (
     "seq_bn",
     "seq_bn(non_linearity=gelu,r=4,dropout=0.1)",
     "double_seq_bn",
+    "fuse(seq_bn,r=4,n=3)",
+    "fuse(double_seq_bn)",
     "par_bn",
     "scaled_par_bn",
     "compacter(r=8)",

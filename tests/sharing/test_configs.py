@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 from adapters import BnConfig, LoRAConfig, PrefixTuningConfig, ReftConfig
+from adapters.configuration.adapter_fusion_config import AdapterFusionConfig
 
 from adapterkit.backbones.kronecker_configs import AdakronConfig, KronaConfig
 from adapterkit.runs.errors import UserError
 from adapterkit.sharing.configs import (
     ADAPTER_KEYS,
+    FUSION_KEYS,
     HEAD_KEYS,
     check_adapter_config,
+    check_fusion_config,
     check_head_config,
     head_labels,
 )
@@ -28,6 +31,11 @@ def test_adapter_keys_are_the_fields_of_the_methods_that_are_applied() -> None:
     methods = (BnConfig, LoRAConfig, PrefixTuningConfig, ReftConfig, KronaConfig, AdakronConfig)
     fields = {field.name for method in methods for field in dataclasses.fields(method)}
     assert fields | {"architecture", "configs"} == ADAPTER_KEYS
+
+
+def test_fusion_keys_are_the_fields_of_a_fusion() -> None:
+    fields = {field.name for field in dataclasses.fields(AdapterFusionConfig)}
+    assert fields == FUSION_KEYS
 
 
 def test_head_keys_are_those_of_the_heads_that_are_added() -> None:
@@ -50,7 +58,11 @@ def written(path: Path, **config: Any) -> Path:
     "value", [1e10, 2**60, "x" * 20_000, [[[[[1]]]]], {"a": {"b": {"c": {"d": {}}}}}]
 )
 def test_values_are_plain_and_small(value: Any, tmp_path: Path) -> None:
-    for check, key in ((check_adapter_config, "dropout"), (check_head_config, "dropout_prob")):
+    for check, key in (
+        (check_adapter_config, "dropout"),
+        (check_head_config, "dropout_prob"),
+        (check_fusion_config, "dropout_prob"),
+    ):
         path = written(tmp_path / "config.json", **{key: value})
         with pytest.raises(UserError, match="not allowed") as caught:
             check(path)

@@ -6,6 +6,7 @@ from adapterkit.plans.mechanism import Mechanism
 from adapterkit.plans.mechanisms.adapter import AdapterMechanism
 from adapterkit.plans.mechanisms.frozen import FrozenMechanism
 from adapterkit.plans.mechanisms.full import FullMechanism
+from adapterkit.plans.mechanisms.fuse import FuseMechanism
 from adapterkit.plans.mechanisms.layerwise import LayerwiseMechanism
 from adapterkit.plans.mechanisms.side import SideMechanism
 from adapterkit.plans.mechanisms.untied import UntiedMechanism
@@ -16,6 +17,7 @@ MECHANISMS: dict[str, Mechanism] = {
         FrozenMechanism(),
         LayerwiseMechanism(),
         AdapterMechanism(),
+        FuseMechanism(),
         FullMechanism(),
         UntiedMechanism(),
         SideMechanism(),
