@@ -39,4 +39,6 @@ def _missing(backbone: Backbone, stock: StockLayout) -> str | None:
         return "an adapter in front of step 0, for which no stock model has a place"
     if stock.name == "bert" and config.embedding_projection:
         return "a projection of the embeddings, which no BERT has"
+    if stock.name == "bert" and backbone.has_relaxed:
+        return "low-rank updates of its steps, which only `backbones export` makes part of them"
     return None
