@@ -47,10 +47,8 @@ def config_files(applied: AppliedPlan) -> dict[str, dict[str, Any]]:
     for folder in sorted(folders - {HEAD_FOLDER}):
         if folder in fusions:
             fusion, _ = model.adapters_config.get_fusion(folder)
-            configs[f"{folder}/{FUSION_CONFIG_FILE}"] = {
-                **_full_config(applied, folder, fusion),
-                FUSED_KEY: list(fusions[folder]),
-            }
+            config = _full_config(applied, folder, fusion) | {FUSED_KEY: list(fusions[folder])}
+            configs[f"{folder}/{FUSION_CONFIG_FILE}"] = config
             continue
         config = _full_config(applied, folder, model.adapters_config.get(folder))
         if folder in FORMS:

@@ -25,9 +25,10 @@ from adapterkit.plans.files import (
     tensor_files,
 )
 from adapterkit.plans.manifest import PLAN_FILE, PlanManifest, read_plan_manifest
-from adapterkit.plans.parts import ADAPTER_CONTAINERS, adapter_names_of, encoder_of
+from adapterkit.plans.parts import ADAPTER_CONTAINERS, adapter_names_of
 from adapterkit.plans.saving import describe
 from adapterkit.plans.step_plan import StepPlan
+from adapterkit.plans.undoing import Undo
 from adapterkit.runs.errors import UserError
 
 _NOT_COMPARED = ("version", "model_class", "model_name", "name")
@@ -53,7 +54,7 @@ def load_adapted(
     rename = _renaming(saved, name or saved.name)
     check_name(model, rename(saved.name))
     _check_alone(model, saved, directory, rename)
-    undo = _Undo(model)
+    undo = Undo(model)
     try:
         _add_head(model, saved, directory, rename)
         plan = StepPlan.parse(saved.plan, saved.steps, source=str(directory / PLAN_FILE))
@@ -64,39 +65,6 @@ def load_adapted(
         undo()
         raise
     return applied
-
-
-class _Undo:
-    """Puts a model back to what it was before something was loaded into it."""
-
-    def __init__(self, model: RecursiveAdapterModel) -> None:
-        self.model = model
-        self.adapters = set(adapter_names_of(model))
-        self.heads = set(model.heads)
-        self.sides = set(encoder_of(model).sides)
-        self.side = encoder_of(model).active_side
-        self.head = model.active_head
-        self.active = model.active_adapters
-        self.layout = list(model.config.block_of_step)
-        self.learning = {n: p.requires_grad for n, p in model.named_parameters()}
-
-    def __call__(self) -> None:
-        for adapter in set(adapter_names_of(self.model)) - self.adapters:
-            if adapter in self.model.adapters_config.fusions:
-                self.model.delete_adapter_fusion(adapter)
-            else:
-                self.model.delete_adapter(adapter)
-        for head in set(self.model.heads) - self.heads:
-            self.model.delete_head(head)
-        for side in set(encoder_of(self.model).sides) - self.sides:
-            del encoder_of(self.model).sides[side]
-        encoder_of(self.model).active_side = self.side
-        self.model.set_active_adapters(self.active)
-        self.model.active_head = self.head
-        if self.model.config.block_of_step != self.layout:
-            self.model.set_blocks(self.layout)
-        for name, parameter in self.model.named_parameters():
-            parameter.requires_grad_(self.learning[name])
 
 
 def _check_backbone(model: RecursiveAdapterModel, saved: PlanManifest, directory: Path) -> None:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from adapterkit.backbones.fusing import fused_updates
 from adapterkit.backbones.prefix import steps_run
 from adapterkit.plans.step_plan import StepPlan
-from adapterkit.runs.atomic import ensure_writable, remove_leftovers
+from adapterkit.runs.atomic import remove_leftovers
 from adapterkit.runs.directory import RunDirectory
 from adapterkit.runs.disk import disk_errors
 from adapterkit.runs.errors import UserError
-from adapterkit.runs.fresh import check_fresh, unused
 from adapterkit.runs.interruption import Interrupted, stop_requests
 from adapterkit.runs.lock import hold
 from adapterkit.runs.progress import Progress, Silence
@@ -25,8 +23,9 @@ from adapterkit.tuning.callbacks import Reporting, Saving
 from adapterkit.tuning.checkpoints import Checkpoint, last_checkpoint
 from adapterkit.tuning.evaluation import predict_split, score_split
 from adapterkit.tuning.fusing import fused_plan
-from adapterkit.tuning.interruption import interrupted, resume_command
+from adapterkit.tuning.interruption import interrupted
 from adapterkit.tuning.keeping import cache_seconds, keep_prefix
+from adapterkit.tuning.new_run import check_fresh_run, new_directory, new_folder
 from adapterkit.tuning.prepare import Prepared, prepare
 from adapterkit.tuning.profiling import profiling
 from adapterkit.tuning.request import PrefixCacheMode, Request, check_same
@@ -35,9 +34,7 @@ from adapterkit.tuning.run import Run
 from adapterkit.tuning.starting import adapted_folder
 from adapterkit.tuning.trainer import PlanTrainer
 
-RUNS = Path("runs")
 CHECKPOINT_SECONDS = 120.0
-_SPACE = 200_000_000
 
 
 def tune(
@@ -128,11 +125,11 @@ def start_run(
     command: str = "adapterkit.start_run(...)",
 ) -> Run:
     """Start a new run; see `tune`."""
-    directory = _new_directory(request, output)
+    directory = new_directory(request, output)
     progress = progress or Silence()
     prepared = prepare(request, progress)
-    with _new_folder(directory.path), hold(directory.path):
-        _check_fresh(directory)
+    with new_folder(directory.path), hold(directory.path):
+        check_fresh_run(directory)
         remove_leftovers(directory.path)
         directory.save_state({"request": request.as_dict(), "inputs": prepared.inputs})
         return _train_and_score(prepared, directory, progress, command, profile, resume=False)
@@ -177,19 +174,6 @@ def resume_run(
         prepared = prepare(started, progress)
         _check_inputs(prepared, state.get("inputs", {}))
         return _train_and_score(prepared, directory, progress, command, profile, resume=True)
-
-
-@contextlib.contextmanager
-def _new_folder(path: Path) -> Iterator[None]:
-    """Remove the folder again if the block fails before anything was kept there."""
-    made_here = not path.exists()
-    try:
-        yield
-    except BaseException:
-        # Whoever else holds it has left a name beside the lock.
-        if made_here and path.is_dir() and [*path.iterdir()] == [path / ".lock"]:
-            shutil.rmtree(path, ignore_errors=True)
-        raise
 
 
 def _train_and_score(
@@ -264,28 +248,6 @@ def _beginning(checkpoint: Checkpoint | None) -> dict[str, Any]:
 def _seconds_before(directory: RunDirectory) -> float:
     spent = [record.get("train_seconds", 0.0) for record in directory.read_log()]
     return float(max(spent, default=0.0))
-
-
-def _new_directory(request: Request, output: str | Path | None) -> RunDirectory:
-    path = unused(RUNS / request.folder_name) if output is None else Path(output)
-    directory = RunDirectory(path)
-    if directory.state_path.exists():
-        with hold(path):
-            # A run that is still going is in use, not unfinished.
-            _check_fresh(directory)
-    _check_fresh(directory)
-    ensure_writable(path, _SPACE)
-    return directory
-
-
-def _check_fresh(directory: RunDirectory) -> None:
-    path = directory.path
-    if directory.manifest_path.exists():
-        again = "adapterkit evaluate scores the run again"
-        check_fresh(path, finished="a finished run", hint=again)
-    elif directory.state_path.exists():
-        check_fresh(path, unfinished="an unfinished run", hint=resume_command(path))
-    check_fresh(path)
 
 
 def _check_inputs(prepared: Prepared, inputs: dict[str, Any]) -> None:
