@@ -15,10 +15,14 @@ from safetensors.torch import load_file
 
 from adapterkit.backbones.exporting import export_albert
 from adapterkit.backbones.loading import load_backbone
+from adapterkit.comparing.ablating.ablate import ablate
 from adapterkit.plans.apply import apply_plan
 from adapterkit.plans.ledger import ledger
 from adapterkit.plans.step_plan import StepPlan
 from adapterkit.runs.errors import UserError
+from adapterkit.serving.predictions import Prediction
+from adapterkit.serving.predictor import load_adapter
+from adapterkit.serving.together import load_adapters
 from adapterkit.sharing.cache import PackageCache
 from adapterkit.sharing.card import EXAMPLE
 from adapterkit.sharing.composing import combine, splice
@@ -35,7 +39,7 @@ from adapterkit.tuning.starting import adapted_digest
 from adapterkit.tuning.tune import tune
 from tests.tuning.conftest import assert_same
 
-from .conftest import RunTiny
+from .conftest import TEXTS, RunTiny
 from .test_card import WITHOUT_ADAPTERKIT, run_python, snippets
 from .test_composing import logits
 
@@ -53,7 +57,7 @@ def package_of(run_tiny: RunTiny, tmp_path_factory: pytest.TempPathFactory) -> P
     def make(plan: str, seed: int) -> Path:
         if (plan, seed) not in made:
             folder = tmp_path_factory.mktemp("fused-of")
-            run = run_tiny(plan=plan, seed=seed, epochs=1, output=folder / "run")
+            run = run_tiny(plan=plan, seed=seed, output=folder / "run")
             pack([run.path], folder / "package", name=f"bc5cdr@seed{seed}")
             made[plan, seed] = folder / "package"
         return made[plan, seed]
@@ -69,7 +73,7 @@ def parents(package_of: Packages) -> list[Path]:
 @pytest.fixture(scope="module")
 def fused(parents: list[Path], run_tiny: RunTiny, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("fused")
-    return run_tiny(fuse=parents, epochs=1, learning_rate=3e-3, output=folder / "run")
+    return run_tiny(fuse=parents, learning_rate=1e-2, output=folder / "run")
 
 
 def test_the_plan_follows_from_theirs(fused: Run, parents: list[Path]) -> None:
@@ -163,7 +167,7 @@ def test_it_is_resumed_to_the_same_bits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     copies = [shutil.copytree(path, tmp_path / f"parent{n}") for n, path in enumerate(parents)]
-    options = {"fuse": copies, "epochs": 1, "learning_rate": 3e-3, "output": tmp_path / "halves"}
+    options = {"fuse": copies, "learning_rate": 1e-2, "output": tmp_path / "halves"}
     with monkeypatch.context() as patched:
         patched.setattr("adapterkit.tuning.tune.write_results", _interrupt)
         with pytest.raises(KeyboardInterrupt):
@@ -279,3 +283,28 @@ def test_loading_it_in_vain_leaves_no_trace(fused: Run, backbone: Path, tmp_path
     assert list(model.state_dict()) == before
     load_adapted(model, fused.path / "adapter")
     assert ledger(load_run(fused.path).applied).task == fused.ledger.task
+
+
+def test_it_predicts_beside_others(
+    fused: Run, parents: list[Path], backbone: Path, tmp_path: Path
+) -> None:
+    pack([fused.path], tmp_path / "package")
+    packages = [tmp_path / "package", *parents, tmp_path / "package"]
+    alone = [load_adapter(path, backbone=backbone).predict(TEXTS) for path in packages]
+    together = load_adapters(packages, backbone=backbone).predict(TEXTS)
+    for mine, wanted in zip(together, alone, strict=True):
+        assert [spans(each) for each in mine] == [spans(each) for each in wanted]
+        found = [entity.score for each in mine for entity in each.entities]
+        assert found
+        expected = [entity.score for each in wanted for entity in each.entities]
+        assert found == pytest.approx(expected, abs=1e-5)
+    assert list(alone[0]) != list(alone[1])
+
+
+def spans(prediction: Prediction) -> list[tuple[int, int, str]]:
+    return [(entity.start, entity.end, entity.label) for entity in prediction.entities]
+
+
+def test_it_is_ablated(fused: Run, corpus: Path) -> None:
+    found = ablate(fused.path, data=corpus)
+    assert [each.step for each in found.steps] == [0, 1, 2]

@@ -32,7 +32,8 @@ pytestmark = [
 @pytest.mark.parametrize("kind", ["albert", "bert"])
 def test_minilm(kind: str, corpus: Path, tmp_path: Path) -> None:
     peft = pytest.importorskip("peft")
-    plan = "0-2:frozen 3-5:lora(r=4,attn_matrices=qkv,intermediate=true,output=true)"
+    # Thirty modules: PEFT rewrites lists of twenty and more.
+    plan = "lora(r=4,attn_matrices=qkv,intermediate=true,output=true)"
     options = {"data": corpus, "epochs": 3, "learning_rate": 1e-2}
     run = tune("bc5cdr", plan, backbone=MINILM, output=tmp_path / "run", **options)
     pack([run.path], tmp_path / "package")
