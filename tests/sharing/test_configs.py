@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,15 @@ def test_values_are_plain_and_small(value: Any, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="not allowed") as caught:
             check(path)
         assert f"config.{key}" in str(caught.value)
+
+
+@pytest.mark.parametrize("check", [check_adapter_config, check_fusion_config, check_head_config])
+def test_unknown_keys_are_refused(check: Callable[[Path], None], tmp_path: Path) -> None:
+    for content in ({"config": {"auto_map": "x"}}, {"config": {}, "trust_remote_code": True}):
+        path = tmp_path / "config.json"
+        path.write_text(json.dumps(content), encoding="utf-8")
+        with pytest.raises(UserError, match="meaning is unknown"):
+            check(path)
 
 
 @pytest.mark.parametrize("labels", [None, {}, {"a": 1}, {"a": 0, "b": 2}, {"a": "0"}, ["a"]])
