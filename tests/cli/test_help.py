@@ -36,6 +36,7 @@ VERBS = (
     "backbones show",
     "backbones import",
     "backbones export",
+    "backbones compress",
     "backbones fingerprint",
     "share",
     "share pack",
