@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-MAX_SIZE = 65_536
-"""Largest side, number of terms, rank or bond of a form; a config.json may come from outside."""
+MAX_SIZE = 1 << 20
+"""Largest side, number of terms, rank or bond of a form: as large as a vocabulary may be."""
 
 MAX_DIMENSIONS = 9
 """Most factors that a side of a matrix product operator is split in."""
