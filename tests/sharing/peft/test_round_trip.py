@@ -170,6 +170,7 @@ def test_the_backbone_that_it_was_trained_on(
     import_peft(tmp_path / "peft", tmp_path / "p", task="bc5cdr", backbone=backbones["plain"])
 
 
+@pytest.mark.filterwarnings("ignore:Adapter 'default'")
 @pytest.mark.parametrize(
     ("options", "told"),
     [
