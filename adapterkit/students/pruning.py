@@ -8,16 +8,17 @@ import torch
 from torch import nn
 
 from adapterkit.backbones.factorised.modules import Factors
-from adapterkit.backbones.factorised.pruning import kept_count
 from adapterkit.students.compressing import prune_to
 
 _STAGES = 40
-_FINE = 10**9
 
 
 @dataclass(frozen=True)
 class PruningSchedule:
     """What share of the factors' numbers is kept after how many word pieces.
+
+    ``keep + (1 - keep) (1 - t)^3``, where t goes from 0 at `begin` to 1 at `end` (Zhu & Gupta, arXiv
+    1710.01878, equation 1): most goes early, while much is redundant, and little at the end.
 
     Args:
         keep: Share kept at the end.
@@ -30,12 +31,12 @@ class PruningSchedule:
     end: float
 
     def kept(self, tokens: int) -> float:
-        """Share kept after `tokens` word pieces; it falls in 40 stages, and is 1 before `begin`."""
+        """Share kept after `tokens` word pieces; it falls in 40 stages."""
         if tokens <= self.begin:
             return 1.0
         passed = min(1.0, (tokens - self.begin) / (self.end - self.begin))
-        stage = int(passed * _STAGES)
-        return kept_count(_FINE, round(self.keep * _FINE), stage, _STAGES) / _FINE
+        left = 1 - int(passed * _STAGES) / _STAGES
+        return self.keep + (1 - self.keep) * left**3
 
 
 def prune_between(model: nn.Module, schedule: PruningSchedule, before: int, after: int) -> None:

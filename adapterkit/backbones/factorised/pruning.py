@@ -1,37 +1,13 @@
-"""Arithmetic of pruning by magnitude: how many entries to keep, which, and how they are stored."""
+"""Arithmetic of pruning by magnitude: which entries are kept, and how they are stored."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from functools import reduce
 from math import prod
 
 import torch
 from torch import Tensor
-
-
-def kept_count(start: int, end: int, step: int, steps: int) -> int:
-    """Entries to keep after `step` of `steps` (Zhu & Gupta, arXiv 1710.01878, equation 1).
-
-    ``end + (start - end) (1 - step / steps)^3``, to the nearest integer: most goes early, while
-    there is much that is redundant, and little at the end.
-
-    Args:
-        start: Entries kept before the first step.
-        end: Entries kept from step `steps` on.
-        step: Steps done.
-        steps: Length of the schedule.
-
-    Raises:
-        ValueError: The numbers do not make a schedule that falls.
-    """
-    if not 0 <= end <= start:
-        raise ValueError(f"Pruning goes from {start:,} entries down, not to {end:,}.")
-    if step < 0 or steps < 1:
-        raise ValueError(f"Step {step:,} of {steps:,} is on no schedule.")
-    left = Fraction(max(steps - step, 0), steps)
-    return round(end + (start - end) * left**3)
 
 
 def magnitude_masks(tensors: Mapping[str, Tensor], keep: float) -> dict[str, Tensor]:

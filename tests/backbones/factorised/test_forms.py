@@ -86,7 +86,10 @@ def test_a_matrix_product_costs_the_dense_product_and_multiplying_out_once() -> 
         ({**KRONECKER, "rows": 8}, "rows has to be 2 integers, not 8"),
         ({**KRONECKER, "columns": [3, "5"]}, r"columns\[1\] has to be an integer"),
         ({**KRONECKER, "rows": [-4, -2]}, r"rows\[0\] has to be an integer"),
-        ({**KRONECKER, "rows": [2**20, 2]}, "product of rows may be 1,048,576 at most, not 2,097,152"),
+        (
+            {**KRONECKER, "rows": [2**20, 2]},
+            "product of rows may be 1,048,576 at most, not 2,097,152",
+        ),
         ({**KRONECKER, "terms": 11}, "terms may be 10 at most for this shape, not 11"),
         ({**MPO, "bond": 0}, "bond has to be an integer"),
         ({**MPO, "columns": [3, 5, 1]}, "equally many factors, not 2 and 3"),

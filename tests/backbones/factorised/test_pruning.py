@@ -9,34 +9,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from adapterkit.backbones.factorised.pruning import (
-    kept_count,
     magnitude_masks,
     masks_of_count,
     pack,
     unpack,
 )
 from tests.backbones.factorised.small import few, random, seeds
-
-
-@few
-@given(st.integers(0, 10**7), st.integers(0, 10**7), st.integers(1, 100))
-def test_the_schedule_falls_from_start_to_end(one: int, other: int, steps: int) -> None:
-    start, end = max(one, other), min(one, other)
-    counts = [kept_count(start, end, step, steps) for step in range(steps + 3)]
-    assert counts[0] == start
-    assert set(counts[steps:]) == {end}
-    assert counts == sorted(counts, reverse=True)
-
-
-def test_the_schedule_is_the_cubic_one() -> None:
-    """Half-way, 1 - (1/2)^3 of what is to go has gone."""
-    assert kept_count(1000, 200, 50, 100) == 200 + 800 // 8
-
-
-@pytest.mark.parametrize("wrong", [(10, 11, 0, 5), (10, -1, 0, 5), (10, 5, -1, 5), (10, 5, 0, 0)])
-def test_what_is_no_schedule_is_refused(wrong: tuple[int, int, int, int]) -> None:
-    with pytest.raises(ValueError, match=r"Pruning goes|on no schedule"):
-        kept_count(*wrong)
 
 
 def _tensors(seed: int) -> dict[str, Tensor]:
