@@ -17,8 +17,8 @@ _STAGES = 40
 class PruningSchedule:
     """What share of the factors' numbers is kept after how many word pieces.
 
-    ``keep + (1 - keep) (1 - t)^3``, where t goes from 0 at `begin` to 1 at `end` (Zhu & Gupta, arXiv
-    1710.01878, equation 1): most goes early, while much is redundant, and little at the end.
+    ``keep + (1 - keep) (1 - t)^3``, where t goes from 0 at `begin` to 1 at `end` (Zhu & Gupta,
+    arXiv 1710.01878, equation 1): most goes early, while much is redundant, and little at the end.
 
     Args:
         keep: Share kept at the end.
