@@ -53,8 +53,28 @@ def fused_of(sources: Sequence[str]) -> tuple[list[str], str]:
     return [str(folder) for folder in folders], str(fused_plan(folders))
 
 
+def teacher_of(source: str) -> str:
+    """The folder of a run or package that is to teach, verified.
+
+    Args:
+        source: A run directory, a package, or the name of one that was pulled.
+
+    Raises:
+        UserError: It is not there, or not as it was written.
+    """
+    return str(_verified(source))
+
+
 def _verified_folder(source: str) -> Path:
+    """The folder of the adapted model of a run or package."""
     from adapterkit.runs.directory import RunDirectory
+    from adapterkit.sharing.locating import is_package
+
+    folder = _verified(source)
+    return folder if is_package(folder) else RunDirectory(folder).adapter_path
+
+
+def _verified(source: str) -> Path:
     from adapterkit.sharing.cache import user_package_cache
     from adapterkit.sharing.locating import is_package, located
     from adapterkit.sharing.seeds import read_sealed
@@ -63,8 +83,7 @@ def _verified_folder(source: str) -> Path:
     path = located(source)
     if not is_package(path):
         read_sealed(path)
-        folder = RunDirectory(path).adapter_path
-    else:
-        folder = path if path.is_dir() else user_package_cache().keep(path)
-        verify_package(folder)
+        return path
+    folder = path if path.is_dir() else user_package_cache().keep(path)
+    verify_package(folder)
     return folder

@@ -27,6 +27,7 @@ def print_summary(path: Path, manifest: RunManifest) -> None:
             ("task", manifest.task),
             ("data", f"{manifest.data.source}: {manifest.data.location}"),
             ("plan", manifest.plan),
+            *_teacher(manifest),
             ("dev score", say_measures(manifest.metrics["dev"])),
             ("test score", say_measures(manifest.metrics["test"])),
             ("trainable", f"{ledger.trainable:,} of {total:,} parameters ({share:.2%})"),
@@ -52,6 +53,11 @@ def next_commands(path: Path, manifest: RunManifest) -> list[str]:
         f"adapterkit evaluate {run} --task {shlex.quote(manifest.task)}",
         f"echo {text} | adapterkit predict --adapter {run}",
     ]
+
+
+def _teacher(manifest: RunManifest) -> list[tuple[str, str]]:
+    found = (manifest.model_extra or {}).get("teacher")
+    return [] if found is None else [("teacher", f"{found['source']} ({found['plan']})")]
 
 
 def _times(manifest: RunManifest) -> str:

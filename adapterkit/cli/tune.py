@@ -10,7 +10,7 @@ import typer
 
 from adapterkit.cli import options
 from adapterkit.cli import output as words
-from adapterkit.cli.learned import fused_of, start_of
+from adapterkit.cli.learned import fused_of, start_of, teacher_of
 from adapterkit.cli.measures import warn_of_sample
 from adapterkit.runs.errors import UserError
 
@@ -90,6 +90,34 @@ def tune(
             "once for each of two or more that have one plan.",
         ),
     ] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            "--teacher",
+            metavar="RUN|PACKAGE",
+            help="Learn beside the labels what this one, of the same task and tokenizer, says.",
+        ),
+    ] = None,
+    teacher_backbone: Annotated[
+        str | None,
+        typer.Option(
+            "--teacher-backbone",
+            metavar="B",
+            help="The teacher's backbone, if it is not where the teacher says.",
+        ),
+    ] = None,
+    teacher_weight: Annotated[
+        float,
+        typer.Option(
+            "--teacher-weight", metavar="X", help="How much the teacher counts beside the labels."
+        ),
+    ] = 1.0,
+    temperature: Annotated[
+        float,
+        typer.Option(
+            "--temperature", metavar="T", help="Divide the teacher's logits and the run's by T."
+        ),
+    ] = 1.0,
     threads: Annotated[
         int | None, typer.Option("--threads", metavar="N", min=1, help="Processor threads to use.")
     ] = None,
@@ -148,6 +176,8 @@ def _asked(context: typer.Context) -> dict[str, Any]:
                 hint="leave --mode, --steps, --plan and --from out",
             )
         asked["fuse"], ways["plan"] = fused_of(asked["fuse"])
+    if "teacher" in asked:
+        asked["teacher"] = teacher_of(asked["teacher"])
     if any(ways.values()):
         # A stopped run may have another backbone than the one typed now, or not typed.
         backbone = None if context.params["resume"] else context.params["backbone"]

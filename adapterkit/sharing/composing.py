@@ -277,6 +277,7 @@ def _describe(
         "scores": {},
         "metrics": {},
         "origin": made.origin.model_dump(),
+        "teacher": None,
         "ledger": {field: counts[field] for field in type(head.ledger).model_fields},
         "versions": versions(),
         "licence": _licence(made.parents),

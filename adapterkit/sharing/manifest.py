@@ -110,6 +110,26 @@ class Origin(_Part):
     steps: tuple[str, ...] = Field(default=(), strict=False)
 
 
+class Teacher(_Part):
+    """What the run was taught by, beside its labels.
+
+    Attributes:
+        plan: Its plan in short form.
+        sha256: Of its plan and tensors.
+        backbone: Fingerprint of its backbone.
+        score: Its own score on each split.
+        weight: How much it counted beside the labels.
+        temperature: What the logits of both were divided by.
+    """
+
+    plan: str
+    sha256: str = Field(pattern=_DIGEST)
+    backbone: str = Field(pattern=_FINGERPRINT)
+    score: dict[str, float]
+    weight: float = Field(ge=0)
+    temperature: float = Field(gt=0)
+
+
 class FileRecord(_Part):
     """A file of the package."""
 
@@ -141,6 +161,7 @@ class PackageManifest(_Part):
             of what was made of packages there are none.
         metrics: All measures by split, of the run whose weights these are.
         origin: How the weights came about.
+        teacher: What taught the run, if anything did.
         ledger: Parameters and bytes.
         versions: Libraries of the run.
         licence: Of the package, as whoever packs it states it.
@@ -168,6 +189,7 @@ class PackageManifest(_Part):
     scores: dict[str, Score]
     metrics: dict[str, dict[str, Any]]
     origin: Origin
+    teacher: Teacher | None = None
     ledger: Ledger
     versions: dict[str, str]
     licence: str
@@ -196,7 +218,9 @@ class PackageManifest(_Part):
 
     def as_dict(self) -> dict[str, Any]:
         """As ``adapterkit.json`` spells it."""
-        return self.model_dump(mode="json", by_alias=True)
+        content = self.model_dump(mode="json", by_alias=True)
+        # What nothing taught is spelled as it was before there were teachers.
+        return {k: v for k, v in content.items() if v is not None or k != "teacher"}
 
     def sealed(self) -> PackageManifest:
         """The same with its digest."""

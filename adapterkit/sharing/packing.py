@@ -35,7 +35,7 @@ from adapterkit.sharing.manifest import (
 )
 from adapterkit.sharing.names import check_name, default_name
 from adapterkit.sharing.scores import score_over, seed_of
-from adapterkit.sharing.seeds import check_alike, read_sealed
+from adapterkit.sharing.seeds import check_alike, read_sealed, taught_by
 from adapterkit.sharing.verifying import verify_package
 from adapterkit.tuning.reloading import saved_task
 from adapterkit.tuning.run import Run
@@ -170,6 +170,7 @@ def _describe(
         "scores": {split: score_over(seeds, split).model_dump() for split in seeds[0].scores},
         "metrics": {} if averaged else run.metrics,
         "origin": origin.model_dump(),
+        "teacher": taught_by(run),
         "ledger": {field: getattr(run.ledger, field) for field in type(run.ledger).model_fields},
         "versions": run.versions,
         "licence": licence,

@@ -72,6 +72,15 @@ def check_alike(manifests: Sequence[RunManifest], names: Sequence[str]) -> None:
         )
 
 
+def taught_by(manifest: RunManifest) -> dict[str, Any] | None:
+    """What taught a run, without where it lay; ``None`` where labels alone were learned."""
+    record = (manifest.model_extra or {}).get("teacher")
+    if record is None:
+        return None
+    kept = ("plan", "sha256", "score", "weight", "temperature")
+    return {**{k: record[k] for k in kept}, "backbone": record["backbone"]["fingerprint"]}
+
+
 def _identity(manifest: RunManifest) -> dict[str, Any]:
     return {
         "task": manifest.task,
@@ -81,4 +90,5 @@ def _identity(manifest: RunManifest) -> dict[str, Any]:
         "protocol": manifest.protocol,
         "data": {split: record.sha256 for split, record in manifest.data.splits.items()},
         "hyper-parameters": manifest.hyperparameters,
+        "teacher": taught_by(manifest),
     }

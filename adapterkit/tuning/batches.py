@@ -14,8 +14,11 @@ from adapterkit.tasks.encoding import IGNORED, Encoded
 
 if TYPE_CHECKING:
     from adapterkit.tuning.state_file import StateFile
+    from adapterkit.tuning.teaching import Teaching
 
 Features = dict[str, torch.Tensor]
+TEACHER = "teacher_logits"
+"""What a batch calls the logits of a teacher."""
 
 _POOL_BATCHES = 32
 _ENOUGH = 512
@@ -116,7 +119,8 @@ class Collator:
     the tokens that the head reads: those that are scored, or the first of a text to classify; where
     a window has fewer than others, its first token stands in. ``labels`` are (batch, scored) of tag
     ids for NER, (batch,) of class ids, or (batch, classes) of zeros and ones. Where the states of
-    the frozen prefix are kept, ``states`` are those of `prefix_states`, zero at padding.
+    the frozen prefix are kept, ``states`` are those of `prefix_states`, zero at padding. A
+    teacher's logits are ``teacher_logits``, of the shape of the head's.
     """
 
     def __init__(
@@ -125,9 +129,10 @@ class Collator:
         encoded: Encoded,
         pad_token_id: int,
         states: StateFile | None = None,
+        teaching: Teaching | None = None,
     ) -> None:
         self._task, self._encoded, self._pad = task, encoded, pad_token_id
-        self._states = states
+        self._states, self._teaching = states, teaching
 
     def __call__(self, indices: Sequence[int]) -> Features:
         """The tensors of the windows with these indices."""
@@ -148,6 +153,9 @@ class Collator:
             features["labels"] = self._targets([window.example for window in windows])
         if self._states is not None:
             features["states"] = self._states.padded(indices, width)
+        if self._teaching is not None:
+            scored = features["positions"].shape[1]
+            features[TEACHER] = self._teaching.padded(indices, scored)
         return features
 
     def _targets(self, examples: Sequence[int]) -> torch.Tensor:

@@ -23,6 +23,7 @@ from adapterkit.tuning.batches import Collator, WindowDataset, cut_by_tokens
 
 if TYPE_CHECKING:
     from adapterkit.tuning.state_file import StateFile
+    from adapterkit.tuning.teaching import Teaching
 
 EVALUATION_TOKENS = 4096
 """Word pieces of a batch that is scored, padding included; see `evaluation_tokens`."""
@@ -38,6 +39,7 @@ class EvaluationSplit:
         encoded: What the model reads.
         pad_token_id: What short windows are padded with.
         states: What the model's frozen prefix makes of the windows, where that is kept.
+        teaching: What a teacher says of them, where there is one and they are trained on.
     """
 
     task: TaskConfig
@@ -45,6 +47,7 @@ class EvaluationSplit:
     encoded: Encoded
     pad_token_id: int
     states: StateFile | None = None
+    teaching: Teaching | None = None
 
 
 def evaluation_split(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from adapterkit.tasks.sources import TaskData, load_data
 from adapterkit.tuning.evaluation import EvaluationSplit, evaluation_split
 from adapterkit.tuning.fusing import check_fused, fill_fused
 from adapterkit.tuning.heads import add_head
+from adapterkit.tuning.listening import TeacherRecord, asked_teacher, listen
 from adapterkit.tuning.prefix import PrefixRecord
 from adapterkit.tuning.request import Request
 from adapterkit.tuning.settings import Settings, check_range, resolve_settings
@@ -27,6 +28,8 @@ from adapterkit.tuning.starting import adapted_digest, start_from
 
 FUSED = "adapters that it fuses"
 """What a resumed run calls the adapted models whose adapters it fuses."""
+TEACHER = "teacher"
+"""What a resumed run calls the weights of its teacher."""
 _LARGEST_SEED = 2**32 - 1
 """NumPy's generator takes no larger one."""
 
@@ -43,6 +46,7 @@ class Prepared:
         applied: The plan on the model.
         settings: Resolved hyper-parameters.
         splits: The encoded splits.
+        teacher: Who taught it; what it said stands with the training split.
         prefix: What became of the frozen prefix, once `keep_prefix` has seen to it.
     """
 
@@ -53,6 +57,7 @@ class Prepared:
     applied: AppliedPlan
     settings: Settings
     splits: dict[str, EvaluationSplit]
+    teacher: TeacherRecord | None = None
     prefix: PrefixRecord | None = None
 
     @property
@@ -67,11 +72,13 @@ class Prepared:
             inputs["weights it started from"] = adapted_digest(Path(self.request.start_from))
         if self.request.fuse:
             inputs[FUSED] = [adapted_digest(Path(folder)) for folder in self.request.fuse]
+        if self.teacher is not None:
+            inputs[TEACHER] = self.teacher.sha256
         return inputs
 
 
 def prepare(request: Request, progress: Progress) -> Prepared:
-    """Load task, data and backbone, apply the plan, encode.
+    """Load task, data and backbone, apply the plan, encode, and ask the teacher if there is one.
 
     Raises:
         UserError: If any of them is missing, damaged, or does not fit the others.
@@ -82,6 +89,7 @@ def prepare(request: Request, progress: Progress) -> Prepared:
     _check_prefix_cache(request)
     check_range("--seed", request.seed, 0, _LARGEST_SEED)
     check_range("--limit-train", request.limit_train, 1, math.inf)
+    teacher = asked_teacher(request, task)
     progress.begin("reading data")
     data = load_data(task, request.data)
     progress.begin("loading the backbone")
@@ -108,7 +116,11 @@ def prepare(request: Request, progress: Progress) -> Prepared:
         )
         for split in examples
     }
-    return Prepared(request, task, data, backbone, applied, settings, splits)
+    record = None
+    if teacher is not None:
+        teaching, record = listen(teacher, request, backbone, splits["train"], progress)
+        splits["train"] = replace(splits["train"], teaching=teaching)
+    return Prepared(request, task, data, backbone, applied, settings, splits, record)
 
 
 def _adapted(

@@ -35,6 +35,10 @@ class Request:
         prefix_cache: Whether the states of the frozen prefix are kept; see `prefix`.
         start_from: Folder of an adapted model whose weights the run starts from.
         fuse: Folders of adapted models whose adapters are frozen and fused.
+        teacher: Folder of a run or package whose logits are learned beside the labels.
+        teacher_backbone: Where the teacher's backbone is, if not where the teacher says.
+        teacher_weight: Of what the teacher says, beside the labels.
+        temperature: Divides the logits of both before they are compared.
     """
 
     task: str
@@ -51,6 +55,10 @@ class Request:
     prefix_cache: PrefixCacheMode = "auto"
     start_from: str | None = None
     fuse: tuple[str, ...] = ()
+    teacher: str | None = None
+    teacher_backbone: str | None = None
+    teacher_weight: float = 1.0
+    temperature: float = 1.0
 
     def __post_init__(self) -> None:
         """Make paths absolute, so that the run can be resumed from any folder."""
@@ -58,8 +66,11 @@ class Request:
             object.__setattr__(self, "task", str(Path(self.task).expanduser().absolute()))
         for name in ("backbone", "data"):
             object.__setattr__(self, name, _absolute(getattr(self, name)))
-        if self.start_from is not None:
-            object.__setattr__(self, "start_from", str(Path(self.start_from).absolute()))
+        if self.teacher_backbone is not None:
+            object.__setattr__(self, "teacher_backbone", _absolute(self.teacher_backbone))
+        for name in ("start_from", "teacher"):
+            if (folder := getattr(self, name)) is not None:
+                object.__setattr__(self, name, str(Path(folder).absolute()))
         fused = tuple(str(Path(folder).absolute()) for folder in self.fuse)
         object.__setattr__(self, "fuse", fused)
 

@@ -109,6 +109,7 @@ def _manifest(
         "metrics": dict(metrics),
         "start": _start(prepared),
         **_fused(prepared),
+        **({} if prepared.teacher is None else {"teacher": prepared.teacher.as_dict()}),
         "prefix": None if prepared.prefix is None else prepared.prefix.as_dict(),
         "timings": dict(timings),
         "memory": {"peak_bytes": peak_memory_bytes()},

@@ -18,12 +18,13 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from adapterkit.plans.applied import AppliedPlan
 from adapterkit.runs.directory import RunDirectory
-from adapterkit.tuning.batches import Collator, EpochLoader, TokenBatches, WindowDataset
+from adapterkit.tuning.batches import TEACHER, Collator, EpochLoader, TokenBatches, WindowDataset
 from adapterkit.tuning.callbacks import Reporting, Saving
 from adapterkit.tuning.checkpoints import Checkpoint, checkpoint_folder, prune, seal
 from adapterkit.tuning.evaluation import EvaluationSplit, predict_split, score_split
 from adapterkit.tuning.optimiser import make_optimiser
 from adapterkit.tuning.settings import Settings
+from adapterkit.tuning.teaching import teaching_loss
 from adapterkit.tuning.trained import load_trained, save_trained
 
 
@@ -56,6 +57,7 @@ class PlanTrainer(Trainer):  # type: ignore[misc]
         saving: Saving,
     ) -> None:
         self.applied, self.dev, self.settings = applied, dev, settings
+        self.teaching, self.multilabel = train.teaching, train.task.kind == "multilabel"
         self.windows = dataset = WindowDataset(train.encoded)
         self.batches = TokenBatches(dataset.lengths, settings.batch_tokens, seed, settings.epochs)
         super().__init__(
@@ -63,7 +65,9 @@ class PlanTrainer(Trainer):  # type: ignore[misc]
             args=_arguments(settings, seed, directory),
             train_dataset=dataset,
             eval_dataset=WindowDataset(dev.encoded),
-            data_collator=Collator(train.task, train.encoded, train.pad_token_id, train.states),
+            data_collator=Collator(
+                train.task, train.encoded, train.pad_token_id, train.states, train.teaching
+            ),
             callbacks=[reporting, saving, *_early_stopping(settings)],
         )
         self.remove_callback(PrinterCallback)
@@ -91,11 +95,18 @@ class PlanTrainer(Trainer):  # type: ignore[misc]
             del model.train
         return loss
 
-    def compute_loss(self, *arguments: Any, **options: Any) -> torch.Tensor:
-        """The loss of a batch, with what holds a fusion's value matrices near the identity."""
-        loss: torch.Tensor = super().compute_loss(*arguments, **options)
+    def compute_loss(self, model: Any, inputs: Any, **options: Any) -> torch.Tensor:
+        """The loss of a batch: that of its labels, and what a teacher and a fusion add to it."""
+        read = {name: tensor for name, tensor in inputs.items() if name != TEACHER}
+        loss: torch.Tensor
+        loss, outputs = super().compute_loss(model, read, return_outputs=True, **options)
+        if self.teaching is not None:
+            theirs, labels = inputs[TEACHER], inputs["labels"]
+            loss = loss + self.teaching.weight * teaching_loss(
+                outputs.logits, theirs, labels, self.teaching.temperature, self.multilabel
+            )
         if self.applied.fusing:
-            # 0.01 times the squared distance, as AdapterHub has it.
+            # Holds its value matrices near the identity: 0.01 times the squared distance.
             loss = loss + self.applied.model.base_model.get_fusion_regularization_loss()
         return loss
 

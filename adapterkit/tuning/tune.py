@@ -26,12 +26,13 @@ from adapterkit.tuning.fusing import fused_plan
 from adapterkit.tuning.interruption import interrupted
 from adapterkit.tuning.keeping import cache_seconds, keep_prefix
 from adapterkit.tuning.new_run import check_fresh_run, new_directory, new_folder
-from adapterkit.tuning.prepare import Prepared, prepare
+from adapterkit.tuning.prepare import TEACHER, Prepared, prepare
 from adapterkit.tuning.profiling import profiling
 from adapterkit.tuning.request import PrefixCacheMode, Request, check_same
 from adapterkit.tuning.results import batch_padding, drop_work, write_results
 from adapterkit.tuning.run import Run
 from adapterkit.tuning.starting import adapted_folder
+from adapterkit.tuning.teacher import teacher_folder
 from adapterkit.tuning.trainer import PlanTrainer
 
 CHECKPOINT_SECONDS = 120.0
@@ -54,6 +55,10 @@ def tune(
     prefix_cache: PrefixCacheMode = "auto",
     start_from: str | Path | None = None,
     fuse: Sequence[str | Path] = (),
+    teacher: str | Path | None = None,
+    teacher_backbone: str | Path | None = None,
+    teacher_weight: float = 1.0,
+    temperature: float = 1.0,
     profile: bool = False,
     resume: bool = False,
     progress: Progress | None = None,
@@ -82,6 +87,11 @@ def tune(
             trained on instead of new ones. Its head is taken where the labels are the same.
         fuse: Run directories or packages' folders of one plan, whose adapters are frozen while
             a fusion of them learns. The plan is then worked out from theirs.
+        teacher: A run directory or a package's folder of the same task, on any backbone with the
+            same tokenizer, whose logits are learned beside the labels.
+        teacher_backbone: Where the teacher's backbone is, if not where the teacher says.
+        teacher_weight: Of what the teacher says, beside the labels' cross-entropy.
+        temperature: Divides the logits of both before they are compared.
         profile: Record where the time of some updates goes; changes nothing else.
         resume: Go on with the unfinished run in `output`.
         progress: Told how it goes.
@@ -109,6 +119,10 @@ def tune(
         prefix_cache=prefix_cache,
         start_from=None if start_from is None else str(adapted_folder(start_from)),
         fuse=fused,
+        teacher=None if teacher is None else str(teacher_folder(teacher)),
+        teacher_backbone=None if teacher_backbone is None else str(teacher_backbone),
+        teacher_weight=teacher_weight,
+        temperature=temperature,
     )
     how: dict[str, Any] = {"profile": profile, "progress": progress, "command": command}
     if resume:
@@ -251,11 +265,12 @@ def _seconds_before(directory: RunDirectory) -> float:
 
 
 def _check_inputs(prepared: Prepared, inputs: dict[str, Any]) -> None:
+    places = {"data": prepared.request.data, TEACHER: prepared.request.teacher}
     for what, value in prepared.inputs.items():
         if inputs.get(what) != value:
             raise UserError(
                 f"the {what} of the run changed since it was stopped",
-                where=str(prepared.request.data if what == "data" else prepared.request.backbone),
+                where=str(places.get(what, prepared.request.backbone)),
                 hint="restore what changed, or start a new run in another directory",
             )
 

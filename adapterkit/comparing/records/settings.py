@@ -1,4 +1,4 @@
-"""The hyper-parameters of a run, and how those of several differ."""
+"""The hyper-parameters of a run and who taught it, and how those of several differ."""
 
 from __future__ import annotations
 
@@ -15,14 +15,30 @@ def settings_of(record: RunRecord) -> dict[str, Any]:
     """Return a run's hyper-parameters; those in groups by dotted names: ``learning_rates.head``.
 
     Learning rates of mechanisms that the plan does not name are left out: nothing learned by them.
+    Among them is the ``teacher``, ``none`` where labels alone were learned.
     """
     settings = _flat(record.manifest.hyperparameters)
     families = _families(record.manifest.plan)
-    return {
+    kept = {
         name: value
         for name, value in settings.items()
         if not name.startswith(_RATES) or name.removeprefix(_RATES) in families
     }
+    return {**kept, "teacher": teacher_of(record) or "none"}
+
+
+def teacher_of(record: RunRecord) -> str | None:
+    """Return who taught a run, in words; ``None`` where labels alone were learned."""
+    found = (record.manifest.model_extra or {}).get("teacher")
+    if not isinstance(found, Mapping):
+        return None
+    name = f"{found.get('plan')} {str(found.get('sha256'))[:8]}"
+    changed = [
+        f"{word} {value:g}"
+        for word, value in (("weight", found.get("weight")), ("T", found.get("temperature")))
+        if isinstance(value, (int, float)) and value != 1
+    ]
+    return f"({', '.join([name, *changed])})"
 
 
 def differing(records: Sequence[RunRecord]) -> list[str]:

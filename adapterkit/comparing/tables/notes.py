@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from adapterkit.comparing.records.settings import differing
+from adapterkit.comparing.records.settings import differing, teacher_of
 from adapterkit.comparing.tables.contrasts import LEVEL
 from adapterkit.comparing.tables.measured import read_inference
 from adapterkit.comparing.tables.row import Row
@@ -32,6 +32,7 @@ def table_notes(table: Table, documents: int, draws: int) -> tuple[str, ...]:
         *_on_best(table),
         *_on_seeds(table),
         *_on_settings(table),
+        *_on_teachers(table),
         *_on_costs(table, manifests),
         *_on_runs(manifests),
     )
@@ -91,6 +92,15 @@ def _on_settings(table: Table) -> Iterator[str]:
     names = differing([run for row in table.rows for run in row.runs])
     if names:
         yield f"Hyper-parameters that are not the same in all runs: {_listed(names)}."
+
+
+def _on_teachers(table: Table) -> Iterator[str]:
+    taught = [run for row in table.rows for run in row.runs if teacher_of(run) is not None]
+    if taught:
+        yield (
+            f"Learned from a fine-tuned teacher beside the labels: {_count(len(taught), 'run')} of "
+            f"{sum(len(row.runs) for row in table.rows)}."
+        )
 
 
 def _on_costs(table: Table, manifests: list[RunManifest]) -> Iterator[str]:

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Sequence
 
 from adapterkit.comparing.records.record import RunRecord
+from adapterkit.comparing.records.settings import teacher_of
 from adapterkit.comparing.tables.grouping import Group
 from adapterkit.plans.step_plan import StepPlan
 from adapterkit.runs.errors import UserError
@@ -14,7 +15,8 @@ from adapterkit.runs.errors import UserError
 def find_reference(groups: Sequence[Group], plan: str) -> Group | None:
     """Return the row with a plan; None where there is none.
 
-    Where several rows have it, with other hyper-parameters, it is the one that is best on dev.
+    Where several rows have it, with other hyper-parameters, it is the one that is best on dev, among
+    those that no teacher taught if there are any.
 
     Args:
         groups: Rows of one task and backbone.
@@ -26,7 +28,8 @@ def find_reference(groups: Sequence[Group], plan: str) -> Group | None:
     # A mistake in the plan itself is told even where no row could have it.
     StepPlan.parse(plan, source="--reference")
     found = [group for group in groups if _has(group.runs[0], plan)]
-    return max(found, key=_dev_score, default=None)
+    alone = [group for group in found if teacher_of(group.runs[0]) is None]
+    return max(alone or found, key=_dev_score, default=None)
 
 
 def _has(record: RunRecord, plan: str) -> bool:
