@@ -15,8 +15,8 @@ from adapterkit.runs.errors import UserError
 def find_reference(groups: Sequence[Group], plan: str) -> Group | None:
     """Return the row with a plan; None where there is none.
 
-    Where several rows have it, with other hyper-parameters, it is the one that is best on dev, among
-    those that no teacher taught if there are any.
+    Where several rows have it, with other hyper-parameters, it is the one that is best on dev: of
+    those that no teacher taught, if there are any.
 
     Args:
         groups: Rows of one task and backbone.
