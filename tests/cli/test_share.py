@@ -171,6 +171,37 @@ def test_tuning_starts_from_a_package(cli, packed, tiny_backbone, tmp_path):
     assert "weights of its own plan" in wrong.stderr
 
 
+def test_a_package_teaches(cli, packed, tiny_run, tiny_backbone, tmp_path):
+    few = ("--epochs", "1", "--limit-train", "20", "--data", "sample", "--backbone", tiny_backbone)
+    common = ("tune", "--task", "bc5cdr", "--mode", "full", *few)
+    with_it = ("--teacher", packed, "--teacher-backbone", tiny_backbone)
+    numbers = ("--teacher-weight", "2", "--temperature", "4")
+    tuned = cli(*common, *with_it, *numbers, "--output", tmp_path / "run", "--json")
+    assert tuned.status == 0, tuned.stderr
+    assert "asking the teacher" in tuned.stderr
+    stated = tuned.json["teacher"]
+    assert stated["source"] == str(packed)
+    assert (stated["plan"], stated["weight"], stated["temperature"]) == (
+        "0-3:adapter(double_seq_bn,r=12)",
+        2.0,
+        4.0,
+    )
+    told = cli(*common, "--teacher", tiny_run, "--output", tmp_path / "told")
+    assert told.status == 0, told.stderr
+    assert f"{tiny_run} (0-3:adapter" in told.stdout.replace("\n", "")
+    compared = cli("compare", tmp_path / "run", tmp_path / "told", "--format", "markdown")
+    assert compared.stdout.count("teacher=(0-3:adapter(double_seq_bn,r=12) ") == 2
+    for arguments, word in (
+        (("--temperature", "2"), "There is no teacher"),
+        (("--teacher", tmp_path / "nowhere"), "no finished run"),
+        ((*with_it, "--temperature", "0"), "out of range"),
+    ):
+        refused = cli(*common, *arguments, "--output", tmp_path / "refused")
+        assert refused.status == 2
+        assert word in refused.stderr
+        assert not (tmp_path / "refused").exists()
+
+
 def test_packages_are_fused(cli, packed, tiny_run, tiny_backbone, tmp_path):
     common = ("--backbone", tiny_backbone, "--data", "sample", "--epochs", "1")
     few = ("--limit-train", "8", "--json", "--output", tmp_path / "run")

@@ -84,21 +84,23 @@ def test_batches_have_what_the_teacher_says_of_them(
 
 
 def test_it_follows_its_teacher_against_the_labels(
-    teacher: Run, run_tiny: RunTiny, corpus: Path, tmp_path: Path
+    teacher: Run, run_tiny: RunTiny, plain_backbone: Path, corpus: Path, tmp_path: Path
 ) -> None:
     data = tmp_path / "swapped"
     shutil.copytree(corpus, data)
     swap = {"Chemical": "Disease", "Disease": "Chemical"}
     train = data / "train.tsv"
     train.write_text(re.sub("Chemical|Disease", lambda m: swap[m[0]], train.read_text()))
-    options = {"data": data, "plan": "full", "epochs": 6, "learning_rate": 1e-2}
+    options = {"backbone": plain_backbone, "data": data, "plan": "full", "epochs": 6}
+    options["learning_rate"] = 1e-2
     alone = run_tiny(**options, output=tmp_path / "alone")
     taught = run_tiny(
         **options, teacher=teacher.path, teacher_weight=1000.0, output=tmp_path / "taught"
     )
-    assert teacher.metrics["test"]["score"] > 0.9
-    assert taught.metrics["test"]["score"] > 0.8
-    assert alone.metrics["test"]["score"] < 0.2
+    theirs, ours, others = (run.metrics["test"]["score"] for run in (teacher, taught, alone))
+    assert theirs > 0.6
+    assert ours > theirs - 0.1
+    assert others < 0.3
 
 
 def test_a_teacher_without_weight_changes_nothing(
@@ -174,8 +176,9 @@ def test_texts_are_taught(
 ) -> None:
     own = {"name": "own", "kind": kind, "labels": ["growth", "death", "invasion"]}
     task = write_texts(tmp_path / "own", own, "jsonl")
-    first = {"task": task, "data": task.parent, "plan": "full", "learning_rate": 1e-2}
-    teacher = run_tiny(**first, backbone=large_backbone, epochs=8, output=tmp_path / "teacher")
+    first = {"task": task, "data": task.parent, "backbone": large_backbone, "plan": "full"}
+    first |= {"epochs": 12, "learning_rate": 3e-3}
+    teacher = run_tiny(**first, output=tmp_path / "teacher")
     rows = [json.loads(line) for line in (task.parent / "train.jsonl").read_text().splitlines()]
     rest = {"growth": "death", "death": "invasion", "invasion": "growth"}
     for row in rows:
@@ -184,13 +187,14 @@ def test_texts_are_taught(
     wrong = tmp_path / "wrong"
     shutil.copytree(task.parent, wrong)
     (wrong / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    options = {**first, "data": wrong, "epochs": 8}
+    options = {**first, "data": wrong}
     alone = run_tiny(**options, output=tmp_path / "alone")
     taught = run_tiny(
         **options, teacher=teacher.path, teacher_weight=1000.0, output=tmp_path / "taught"
     )
-    scores = [run.metrics["test"]["score"] for run in (teacher, taught, alone)]
-    assert scores[1] > scores[2] + 0.3, scores
+    theirs, ours, others = (run.metrics["test"]["score"] for run in (teacher, taught, alone))
+    assert ours > theirs - 0.2
+    assert ours > others + 0.3
 
 
 def test_the_nlpie_protocol_has_a_teacher_of_its_own(

@@ -121,6 +121,29 @@ def test_other_learning_rates_are_another_row(tmp_path):
     assert by_reference[True].settings == "learning_rate=0.001"
 
 
+def test_runs_with_a_teacher_are_another_row_and_no_reference(tmp_path):
+    teacher = {"plan": "0-5:full", "sha256": "ab" * 32, "weight": 1.0, "temperature": 2.0}
+    for seed in range(2):
+        make_run(tmp_path / f"alone-{seed}", seed=seed, skill=0.7)
+        make_run(tmp_path / f"taught-{seed}", seed=seed, skill=0.9, teacher=teacher)
+    (table,) = build_tables(*read_runs([tmp_path]), draws=DRAWS)
+    alone, taught = sorted(table.rows, key=lambda row: row.score.mean)
+    assert alone.settings == "teacher=none"
+    assert taught.settings == "teacher=(0-5:full abababab, T 2)"
+    assert alone.difference is None
+    assert taught.difference.mean == pytest.approx(taught.score.mean - alone.score.mean)
+    assert any("fine-tuned teacher" in note and "2 runs of 4" in note for note in table.notes)
+
+
+def test_other_teachers_are_other_rows(tmp_path):
+    for number in range(2):
+        teacher = {"plan": "0-5:full", "sha256": f"{number}" * 64, "weight": 1, "temperature": 1}
+        make_run(tmp_path / f"taught-{number}", seed=number, teacher=teacher)
+    (table,) = build_tables(*read_runs([tmp_path]), draws=DRAWS)
+    assert len(table.rows) == 2
+    assert table.reference == "0-5:full"
+
+
 def test_one_seed_has_neither_spread_nor_stochastic_order(tmp_path):
     make_run(tmp_path / "full", "0-5:full")
     make_run(tmp_path / "other", "0-5:layerwise")
