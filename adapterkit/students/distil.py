@@ -31,6 +31,7 @@ from adapterkit.students.folder import (
     new_folder,
     publish,
 )
+from adapterkit.students.going_on import origin_of
 from adapterkit.students.inputs import Inputs, open_inputs
 from adapterkit.students.loop import Loop, memory_errors
 from adapterkit.students.measuring import measure_throughput
@@ -190,6 +191,7 @@ def _write(
             "layers": list(session.plain.layers),
             "embedding_variance_explained": session.explained,
             "throughput": throughput,
+            **_origin(session.inputs),
         },
         command=command,
     )
@@ -199,3 +201,7 @@ def _write(
         save_backbone(student, tokenizer, folder, card=card, dtype=torch.float16)
 
     publish(directory, write)
+
+
+def _origin(inputs: Inputs) -> dict[str, Any]:
+    return {} if inputs.backbone is None else {"went_on_from": origin_of(inputs.backbone)}

@@ -70,6 +70,11 @@ def started_from(backbone: Backbone, student: Student, seed: int) -> RecursiveAd
     return model
 
 
+def origin_of(backbone: Backbone) -> dict[str, Any]:
+    """What the card of a distilled backbone says of the one it went on from."""
+    return {"fingerprint": backbone.fingerprint, "compression": _compression(backbone) or None}
+
+
 def kept_at_the_end(pruning: Pruning, backbone: Backbone) -> float:
     """Share of the factors' numbers that pruning is to keep in the end.
 

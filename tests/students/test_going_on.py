@@ -51,6 +51,9 @@ def test_a_compressed_backbone_learns_and_keeps_its_form(
     curve = distilled.card["curve"]
     assert sum(curve[-1]["cosines"]) > sum(curve[0]["cosines"])
     assert distilled.card["recipe"]["student"]["backbone"] == "start"
+    origin = distilled.card["went_on_from"]
+    assert origin["fingerprint"] == load_backbone(start).fingerprint
+    assert origin["compression"]["parameters"] == parameter_count(before)
 
 
 @pytest.mark.parametrize("prune", [True, False])
