@@ -15,6 +15,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from first_sentences import write_first
 from recording import adapterkit, machine, new_record, tune, write_record, write_text
 
 MAIN, OTHER = "bc5cdr", "ncbi_disease"
@@ -26,22 +27,31 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="the JSON file to write")
     parser.add_argument("--runs", type=Path, default=Path("runs/composing"))
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument(
+        "--first",
+        nargs=3,
+        type=int,
+        metavar=("TRAIN", "DEV", "TEST"),
+        help="only so many sentences of each split",
+    )
     parser.add_argument("--options", default="", help="more options for every tune")
     parser.add_argument("--note", help="what a reader must know of these runs")
     options = parser.parse_args()
     record = new_record() | {"options": options.options, "note": options.note}
+    record["first"] = options.first
+    main_task, other_task = _tasks(options)
     seeds = [
-        _tune(options, f"{MAIN}-s{seed}", f"--task {MAIN} --mode adapter --seed {seed}")
+        _tune(options, f"{MAIN}-s{seed}", f"--task {main_task} --mode adapter --seed {seed}")
         for seed in range(options.seeds)
     ]
-    other = _tune(options, OTHER, f"--task {OTHER} --mode adapter")
+    other = _tune(options, OTHER, f"--task {other_task} --mode adapter")
     record["seeds"] = [_kept(manifest) for manifest in seeds]
     record["other"] = _kept(other)
-    record["mean"] = _mean_of_seeds(options)
+    record["mean"] = _mean_of_seeds(options, main_task)
     first = options.runs / f"{MAIN}-s0"
     second = options.runs / OTHER
-    fused = _tune(options, "fused", f"--task {MAIN} --fuse {first} --fuse {second}")
-    on = _tune(options, "tuned-on", f"--task {MAIN} --from {first}")
+    fused = _tune(options, "fused", f"--task {main_task} --fuse {first} --fuse {second}")
+    on = _tune(options, "tuned-on", f"--task {main_task} --from {first}")
     record["fused"], record["tuned_on"] = _kept(fused), _kept(on)
     record["hardware"], record["versions"] = fused["hardware"], fused["versions"]
     write_record(options.output, record)
@@ -64,7 +74,16 @@ def _kept(manifest: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _mean_of_seeds(options: argparse.Namespace) -> dict[str, Any]:
+def _tasks(options: argparse.Namespace) -> tuple[str, str]:
+    """What `--task` is given for the two corpora."""
+    if options.first is None:
+        return MAIN, OTHER
+    counts = dict(zip(("train", "dev", "test"), options.first, strict=True))
+    paths = [write_first(task, options.runs / "data" / task, counts) for task in (MAIN, OTHER)]
+    return str(paths[0]), str(paths[1])
+
+
+def _mean_of_seeds(options: argparse.Namespace, task: str) -> dict[str, Any]:
     """Dev and test score of the mean of the seeds' adapters and heads."""
     folder = options.runs / "mean"
     runs = [str(options.runs / f"{MAIN}-s{seed}") for seed in range(options.seeds)]
@@ -72,7 +91,7 @@ def _mean_of_seeds(options: argparse.Namespace) -> dict[str, Any]:
         adapterkit("share", "pack", *runs, "--average-seeds", "--output", str(folder))
     # A package tells the scores of its seeds; those of their mean are found by running it.
     return {
-        split: adapterkit("evaluate", str(folder), "--task", MAIN, "--split", split)["metrics"][
+        split: adapterkit("evaluate", str(folder), "--task", task, "--split", split)["metrics"][
             "score"
         ]
         for split in ("dev", "test")
@@ -94,6 +113,7 @@ def as_markdown(record: dict[str, Any]) -> str:
         "",
         f"{len(record['seeds'])} seeds of `--mode adapter` on the bundled backbone"
         + (f", `{record['options']}`" if record["options"] else "")
+        + _said_of_data(record["first"])
         + f"; strict F1. {machine(record)}; commit `{record['commit'][:10]}`, {record['date']}."
         + (f" {record['note']}" if record["note"] else ""),
         "",
@@ -107,6 +127,12 @@ def as_markdown(record: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _said_of_data(first: list[int] | None) -> str:
+    if first is None:
+        return ""
+    return ", on the first {:,} sentences of train, {:,} of dev and {:,} of test".format(*first)
 
 
 def _spread(scores: list[float]) -> str:

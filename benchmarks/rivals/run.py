@@ -21,8 +21,8 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from first_sentences import write_first
 from recording import new_record, write_record, write_text
-from rivals.corpora import write_first
 from rivals.measures import measure_students
 from rivals.table import as_markdown
 
