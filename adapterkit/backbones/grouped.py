@@ -113,6 +113,11 @@ class GroupedLora(_Grouped):
     use_dora = False
     use_gating = False
 
+    @property
+    def composition_mode(self) -> str:
+        """Whether the update is added, or the output scaled with it."""
+        return str(self.template.composition_mode)
+
     def forward(
         self, hidden_states: torch.Tensor | None, layer_input: torch.Tensor
     ) -> tuple[torch.Tensor, None]:

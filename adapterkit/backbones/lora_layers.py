@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from adapters.composition import Stack
+from adapters.composition import Stack, adjust_tensors_for_parallel
 from adapters.methods.lora import LoRALinearTorch, LoRAState
 from torch import nn
 
@@ -27,7 +27,9 @@ class StepLoRALinear(LoRALinearTorch):  # type: ignore[misc]
     AdapterHub leaves alone when it merges.
 
     The low-rank update of relaxed recursion belongs to the linear: what else is active is computed
-    as if the weight held it. AdapterHub's own stack feeds each LoRA's output to the next instead.
+    as if the weight held it. In a stack of others, too, the updates are added. AdapterHub's own
+    stack feeds each LoRA's output to the next instead, so that one that starts at zero hides those
+    before it.
     """
 
     step: int
@@ -125,10 +127,22 @@ class StepLoRALinear(LoRALinearTorch):  # type: ignore[misc]
 
     def compose_single(self, adapter_setup: str, state: LoRAState, lvl: int = 0) -> LoRAState:
         """Apply one adapter; relaxed recursion's goes to the output of the linear itself."""
-        if adapter_setup != RELAXED:
+        if adapter_setup == RELAXED:
+            update, _ = self.loras[RELAXED](None, state.layer_input)
+            return state._replace(layer_output=state.layer_output + update)
+        if state.last is None or not (self._adds(state.last) and self._adds(adapter_setup)):
             return super().compose_single(adapter_setup, state, lvl)
-        update, _ = self.loras[RELAXED](None, state.layer_input)
-        return state._replace(layer_output=state.layer_output + update)
+        output = self.loras[state.last].com(state.layer_output, state.hidden_states, scaling=1.0)
+        state = state._replace(hidden_states=None, layer_output=output)
+        composed: LoRAState = super().compose_single(adapter_setup, state, lvl)
+        # A group of adapters before it gives more rows than it reads.
+        (added,) = adjust_tensors_for_parallel(output, composed.hidden_states)
+        return composed._replace(hidden_states=added)
+
+    def _adds(self, name: str) -> bool:
+        """Whether an adapter adds an update to the output of the linear, and does nothing else."""
+        lora = self.loras[name]
+        return lora.composition_mode == "add" and not lora.use_dora
 
     def compose(self, adapter_setup: Any, state: LoRAState) -> LoRAState:
         """Apply the active adapters."""

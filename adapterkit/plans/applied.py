@@ -36,7 +36,7 @@ class AppliedPlan:
 
     @property
     def adapter_names(self) -> tuple[str, ...]:
-        """The task adapters and fusions the plan added."""
+        """The task adapters and fusions the plan added, and the frozen adapters."""
         return tuple(adapter for site in self.sites for adapter in site.adapters)
 
     @property

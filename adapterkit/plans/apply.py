@@ -152,11 +152,11 @@ def _active_order(model: RecursiveAdapterModel, sites: Sequence[Site]) -> tuple[
             continue
         parts = _members(model, site)
         if any(isinstance(part, ReftConfig) for part in parts):
-            before.insert(0, site.adapter)
+            before[:0] = site.stack
         elif any(stands_before(part) for part in parts):
-            before.append(site.adapter)
+            before.extend(site.stack)
         else:
-            after.append(site.adapter)
+            after.extend(site.stack)
     return (*before, *pretrained_names(model), *after)
 
 

@@ -59,7 +59,10 @@ class Choice:
     @property
     def summary(self) -> str:
         """What learns, in words."""
-        return self._spec.summary if self._spec is not None else self.definition.summary
+        if self._spec is None:
+            return self.definition.summary
+        on_frozen = ", on a frozen adapter" if self.definition.on_frozen else ""
+        return f"{self._spec.summary}{on_frozen}"
 
     @property
     def _spec(self) -> AdapterSpec | None:

@@ -26,7 +26,8 @@ class PlanManifest(BaseModel):
         hidden_size: Width of that backbone.
         block_of_step: For each recursion step, the step whose block it uses.
         active: The active adapters and fusions in the order of their stack.
-        adapters: The task adapters, and those that a fusion fuses, each with its steps.
+        adapters: The task adapters, and the frozen ones that they stand on or that a fusion fuses,
+            each with its steps.
         head: Name of the task head; None where there is none.
     """
 

@@ -25,7 +25,7 @@ class Site:
     Args:
         choice: The mechanism, with its configuration.
         steps: The recursion steps that use it, ascending.
-        adapter: Name of the AdapterHub adapter or fusion it adds, if it adds one.
+        adapter: Name of the AdapterHub adapter or fusion that learns, if it adds one.
         side: Name of the side path it adds, if it adds one.
         pooled: Whether the task's head reads the backbone's pooler.
     """
@@ -37,14 +37,25 @@ class Site:
     pooled: bool = False
 
     @property
+    def frozen(self) -> tuple[str, ...]:
+        """Names of the frozen adapters that it adds: what learns has its name, they its number."""
+        count = self.choice.definition.frozen_adapters(self.choice)
+        return tuple(f"{self.adapter}-part{number}" for number in range(1, count + 1))
+
+    @property
     def fused(self) -> tuple[str, ...]:
-        """Names of the frozen adapters that it fuses, if it fuses any."""
-        return self.choice.definition.fused(self)
+        """Those of the frozen adapters that a fusion reads."""
+        return self.frozen if self.choice.definition.fuses else ()
 
     @property
     def adapters(self) -> tuple[str, ...]:
         """Names of every adapter and fusion that it adds."""
-        return (*self.fused, *([self.adapter] if self.adapter is not None else []))
+        return (*self.frozen, *([self.adapter] if self.adapter is not None else []))
+
+    @property
+    def stack(self) -> tuple[str, ...]:
+        """What of them stands in a stack, in this order; what is fused stands inside the fusion."""
+        return self.adapters[len(self.fused) :]
 
 
 class Mechanism(ABC):
@@ -74,14 +85,18 @@ class Mechanism(ABC):
     """What plans may set, beside the options of a configuration if it takes one."""
     defaults: ClassVar[tuple[tuple[str, OptionValue], ...]] = ()
     """Options that a plan always names, with what they are where it is not said."""
+    fuses: ClassVar[bool] = False
+    """Whether what it adds is a fusion of its frozen adapters, not an adapter beside them."""
+    on_frozen: ClassVar[bool] = False
+    """Whether what it adds stands on a frozen adapter of the same configuration."""
 
     def methods(self, options: Iterable[tuple[str, OptionValue]]) -> tuple[Method, ...]:
         """What it is made of with some of its options set; most mechanisms have no parts."""
         return ()
 
-    def fused(self, site: Site) -> tuple[str, ...]:
-        """Names of the frozen adapters that it fuses at a site; most mechanisms fuse none."""
-        return ()
+    def frozen_adapters(self, choice: Choice) -> int:
+        """How many frozen adapters of other runs it adds; most mechanisms add none."""
+        return 0
 
     def own_blocks(self, steps: Sequence[int], total: int) -> list[list[int]]:
         """Sets of steps that leave the block they share for one of their own.

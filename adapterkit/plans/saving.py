@@ -45,7 +45,7 @@ def describe(applied: AppliedPlan) -> PlanManifest:
         block_of_step=applied.block_of_step,
         active=list(applied.active),
         adapters={
-            name: list(site.steps) for site in applied.sites for name in site.fused or site.adapters
+            name: list(site.steps) for site in applied.sites for name in site.fused or site.stack
         },
         head=applied.head,
     )

@@ -6,7 +6,11 @@ backbone's output as it is there too.
 
 Sequential bottlenecks stand behind the layer-wise adapter (``Stack("layerwise", "task")``), with
 settings that add no second residual and LayerNorm; at the output of the last step, where no
-layer-wise adapter stands, they apply them themselves.
+layer-wise adapter stands, they apply them themselves, unless they stand on a frozen task adapter,
+which has applied them (``Stack("layerwise", "task-part1", "task")``).
+
+Without layer-wise adapters AdapterHub's own settings do: each sequential bottleneck of a stack adds
+to what the one before it made, and the last applies residual and LayerNorm.
 
 Some stand before it (``Stack("task", "layerwise")``), with AdapterHub's own settings: the
 layer-wise adapter applies residual and LayerNorm after them. These are
@@ -87,20 +91,23 @@ def stands_before(config: AdapterConfig) -> bool:
     )
 
 
-def stackable(config: AdapterConfig, steps: tuple[int, ...], total: int) -> AdapterConfig:
+def stackable(
+    config: AdapterConfig, steps: tuple[int, ...], total: int, on_frozen: bool = False
+) -> AdapterConfig:
     """The configuration that computes `config` on top of pretrained layer-wise adapters.
 
     Args:
         config: A configuration that leaves out every step but `steps`.
         steps: The steps it is for.
         total: Number of recursion steps of the backbone.
+        on_frozen: Whether a task adapter of the same configuration stands between the two.
     """
     if stands_before(config):
         return config
     stacked: list[AdapterConfig] = []
     for member in members(config):
         if isinstance(member, BnConfig):
-            stacked.extend(_behind_layerwise(member, steps, total))
+            stacked.extend(_behind_layerwise(member, steps, total, on_frozen))
         else:
             stacked.append(member)
     return stacked[0] if len(stacked) == 1 else OpenUnion(*stacked)
@@ -116,8 +123,11 @@ def sequence_parallel(model: RecursiveAdapterModel, adapter: str) -> None:
                     module.__class__ = SequencedParallelAdapter
 
 
-def _behind_layerwise(config: BnConfig, steps: tuple[int, ...], total: int) -> list[BnConfig]:
-    last = total - 1
+def _behind_layerwise(
+    config: BnConfig, steps: tuple[int, ...], total: int, on_frozen: bool
+) -> list[BnConfig]:
+    # The step at whose output there is nothing to stand behind.
+    last = total if on_frozen else total - 1
     variants = []
     if config.mh_adapter:
         variants.append(_variant(config, "mh_adapter", steps, total, _BEHIND))

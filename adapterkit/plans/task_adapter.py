@@ -24,7 +24,11 @@ FUSION = "dynamic"
 
 
 def task_adapter_config(
-    choice: Choice, steps: tuple[int, ...], total: int, on_layerwise: bool
+    choice: Choice,
+    steps: tuple[int, ...],
+    total: int,
+    on_layerwise: bool,
+    on_frozen: bool = False,
 ) -> AdapterConfig:
     """The configuration of a choice, as AdapterHub takes it.
 
@@ -33,6 +37,7 @@ def task_adapter_config(
         steps: The steps that get it.
         total: Number of recursion steps of the backbone.
         on_layerwise: Whether the backbone has pretrained layer-wise adapters.
+        on_frozen: Whether an adapter of the same choice stands below it.
     """
     assert choice.config is not None
     parts = members(CONFIGS[choice.config])
@@ -45,7 +50,7 @@ def task_adapter_config(
     parts = [part.replace(**change) for part, change in zip(parts, changes, strict=True)]
     parts = [_without_idle_unit(part) for part in parts]
     config = parts[0] if len(parts) == 1 else ConfigUnion(*parts)
-    return stackable(config, steps, total) if on_layerwise else config
+    return stackable(config, steps, total, on_frozen) if on_layerwise else config
 
 
 def add_task_adapter(model: RecursiveAdapterModel, site: Site) -> None:
@@ -62,9 +67,20 @@ def add_fusion(model: RecursiveAdapterModel, site: Site) -> None:
     model.add_adapter_fusion(list(site.fused), config=FUSION, name=site.adapter)
 
 
-def _add_adapter(model: RecursiveAdapterModel, site: Site, name: str) -> None:
+def add_stack(model: RecursiveAdapterModel, site: Site) -> None:
+    """Add the frozen adapter of `site`, and the one on top of it, at its steps and at no other."""
+    for name in site.frozen:
+        _add_adapter(model, site, name)
+    _add_adapter(model, site, str(site.adapter), on_frozen=True)
+
+
+def _add_adapter(
+    model: RecursiveAdapterModel, site: Site, name: str, on_frozen: bool = False
+) -> None:
     total = model.config.num_hidden_layers
-    config = task_adapter_config(site.choice, site.steps, total, has_layerwise(model))
+    config = task_adapter_config(
+        site.choice, site.steps, total, has_layerwise(model), on_frozen=on_frozen
+    )
     model.add_adapter(name, config=config)
 
 

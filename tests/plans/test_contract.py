@@ -51,6 +51,9 @@ MECHANISMS = (
     "noreft(suffix_positions=1)",
     "direft(r=2)",
     "side(r=4)",
+    "stack(seq_bn,r=4)",
+    "stack(double_seq_bn)",
+    "stack(lora)",
     "fuse(seq_bn,r=4,n=3)",
     "fuse(double_seq_bn)",
 )
@@ -174,6 +177,8 @@ RELAXED_CASES = [
         "loreft",
         "side(r=4)",
         "fuse(double_seq_bn)",
+        "stack(double_seq_bn)",
+        "stack(lora)",
     )
     for where in ("all", "one", "last")
     for layerwise in (True, False)
@@ -300,6 +305,7 @@ MIXTURES = (
     "0:loreft 1:full 2:prefix_tuning(prefix_length=3,bottleneck_size=8) 3:compacter++(r=8)",
     "0:ia3 1:dora 2:untied 3:unipelt(prefix_length=3,bottleneck_size=8)",
     "0:fuse(seq_bn,r=4) 1:fuse(double_seq_bn,n=3) 2:lora 3:fuse(seq_bn,r=4)",
+    "0:stack(lora) 1:stack(seq_bn,r=4) 2:seq_bn(r=4) 3:stack(double_seq_bn)",
     "0:mam(prefix_length=3,bottleneck_size=8) 1:scaled_par_bn 2:direft(r=2) 3:full",
     "0:krona 1:adakron(r=4) 2:krona(factor=8) 3:layerwise",
 )

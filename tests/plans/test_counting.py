@@ -66,6 +66,9 @@ BACKBONES: dict[str, dict[str, Any]] = {
     "relaxed, tied": {"rank": RANK},
 }
 PLANS = (
+    "stack(seq_bn,r=4)",
+    "stack(double_seq_bn)",
+    "stack(lora)",
     "fuse(seq_bn,r=4,n=3)",
     "0:frozen 1:fuse(double_seq_bn) 2:lora 3:fuse(seq_bn,scaling=learned)",
     "head",

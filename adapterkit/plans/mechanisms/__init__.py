@@ -9,6 +9,7 @@ from adapterkit.plans.mechanisms.full import FullMechanism
 from adapterkit.plans.mechanisms.fuse import FuseMechanism
 from adapterkit.plans.mechanisms.layerwise import LayerwiseMechanism
 from adapterkit.plans.mechanisms.side import SideMechanism
+from adapterkit.plans.mechanisms.stack import StackMechanism
 from adapterkit.plans.mechanisms.untied import UntiedMechanism
 
 MECHANISMS: dict[str, Mechanism] = {
@@ -17,6 +18,7 @@ MECHANISMS: dict[str, Mechanism] = {
         FrozenMechanism(),
         LayerwiseMechanism(),
         AdapterMechanism(),
+        StackMechanism(),
         FuseMechanism(),
         FullMechanism(),
         UntiedMechanism(),

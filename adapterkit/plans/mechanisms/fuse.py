@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from adapterkit.backbones.adapter_model import RecursiveAdapterModel
     from adapterkit.backbones.shape import BackboneShape
     from adapterkit.backbones.weights import Weights
+    from adapterkit.plans.choice import Choice
 
 
 class FuseMechanism(Mechanism):
@@ -31,6 +32,7 @@ class FuseMechanism(Mechanism):
     removed = "without its fused adapters"
     kind = "fusion"
     takes_config = True
+    fuses = True
     configs = ("seq_bn", "double_seq_bn")
     options = (Option("n", "n", "count"),)
     defaults = (("n", 2),)
@@ -39,10 +41,9 @@ class FuseMechanism(Mechanism):
         """The fusion layer with these options set."""
         return (Fusion(int(dict(options)["n"])),)
 
-    def fused(self, site: Site) -> tuple[str, ...]:
-        """The adapters' names: the fusion's, numbered from 1."""
-        _, fusion = _methods(site)
-        return tuple(f"{site.adapter}-part{number}" for number in range(1, fusion.n + 1))
+    def frozen_adapters(self, choice: Choice) -> int:
+        """As many as the plan says."""
+        return int(dict(choice.options)["n"])
 
     def add(self, model: RecursiveAdapterModel, site: Site) -> None:
         """Add the adapters and the fusion layers at the site's steps."""
