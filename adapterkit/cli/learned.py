@@ -53,6 +53,21 @@ def fused_of(sources: Sequence[str]) -> tuple[list[str], str]:
     return [str(folder) for folder in folders], str(fused_plan(folders))
 
 
+def stacked_of(source: str) -> tuple[str, str]:
+    """The folder of a run or package whose adapter is to be stacked on, verified, and the plan.
+
+    Args:
+        source: A run directory, a package, or the name of one that was pulled.
+
+    Raises:
+        UserError: It is not there, or not as it was written, or it cannot be stacked on.
+    """
+    from adapterkit.tuning.stacking import stacked_plan
+
+    folder = _verified_folder(source)
+    return str(folder), str(stacked_plan(folder))
+
+
 def teacher_of(source: str) -> str:
     """The folder of a run or package that is to teach, verified.
 

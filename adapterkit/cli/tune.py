@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,7 @@ import typer
 
 from adapterkit.cli import options
 from adapterkit.cli import output as words
-from adapterkit.cli.learned import fused_of, start_of, teacher_of
+from adapterkit.cli.learned import fused_of, stacked_of, start_of, teacher_of
 from adapterkit.cli.measures import warn_of_sample
 from adapterkit.runs.errors import UserError
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 # Parameters that say how to run, not what; a resumed run may change them.
 _OUTSIDE_THE_REQUEST = {"output", "resume", "json", "profile", "threads"}
+# Options that name adapters to freeze, and what works out their folders and the plan.
+_FROZEN: dict[str, Callable[[Any], tuple[Any, str]]] = {"fuse": fused_of, "stack": stacked_of}
 
 
 def tune(
@@ -88,6 +91,15 @@ def tune(
             metavar="RUN|PACKAGE",
             help="Freeze the adapters of this one and learn to fuse them (AdapterFusion); give it "
             "once for each of two or more that have one plan.",
+        ),
+    ] = None,
+    stack: Annotated[
+        str | None,
+        typer.Option(
+            "--stack",
+            metavar="RUN|PACKAGE",
+            help="Freeze the adapter of this one and learn another on top of it, of the same "
+            "configuration, with a new head.",
         ),
     ] = None,
     teacher: Annotated[
@@ -168,14 +180,15 @@ def _asked(context: typer.Context) -> dict[str, Any]:
         asked["start_from"], plan = start_of(asked["start_from"])
         if not any(ways.values()):
             ways["plan"] = plan
-    if "fuse" in asked:
-        if any(ways.values()):
-            raise UserError(
-                "What is fused decides the plan.",
-                where="--fuse",
-                hint="leave --mode, --steps, --plan and --from out",
-            )
-        asked["fuse"], ways["plan"] = fused_of(asked["fuse"])
+    for name, folder_and_plan in _FROZEN.items():
+        if name in asked:
+            if any(ways.values()):
+                raise UserError(
+                    "The adapters that stay frozen decide the plan.",
+                    where=f"--{name}",
+                    hint="leave --mode, --steps, --plan, --from and any other such option out",
+                )
+            asked[name], ways["plan"] = folder_and_plan(asked[name])
     if "teacher" in asked:
         asked["teacher"] = teacher_of(asked["teacher"])
     if any(ways.values()):

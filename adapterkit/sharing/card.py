@@ -128,6 +128,10 @@ def _why_not_stock(plan: PlanManifest, folder: Path, backbone: Backbone) -> str 
             "AdapterHub's fusion needs one plain adapter at every step: it overlooks single steps, "
             "and the adapters behind layer-wise ones"
         )
+    if any(choice.definition.on_frozen and choice.config == "lora" for choice in choices):
+        return (
+            "AdapterHub's stack feeds what one LoRA computes to the next, and drops its own update"
+        )
     return None if plan.head is not None else "the package has no head"
 
 
@@ -174,7 +178,7 @@ def _data_words(manifest: PackageManifest, task: TaskConfig) -> str:
 def _score_note(manifest: PackageManifest) -> str:
     if not manifest.scores:
         return "It was not scored yet: `adapterkit evaluate PACKAGE` does it."
-    if manifest.origin.kind not in ("run", "fusion"):
+    if manifest.origin.kind not in ("run", "fusion", "stack"):
         return (
             "These are the scores of what the package was made of, each alone; "
             "`adapterkit evaluate PACKAGE` scores the package itself."

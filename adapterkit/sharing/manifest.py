@@ -96,14 +96,15 @@ class Origin(_Part):
             ``arithmetic``: a weighted sum of them; ``splice``: steps of one and steps of another;
             ``peft``: read from PEFT's format, with the SHA-256 of its tensors as parent;
             ``fusion``: those of one run, and the frozen adapters that it fused, each a parent with
-            the SHA-256 of its plan and tensors.
+            the SHA-256 of its plan and tensors; ``stack``: those of one run, and the frozen
+            adapter that it stands on, told in the same way.
         seed: Of the run whose weights they are.
         parents: What they were made of, in order: a digest each.
         weights: The weight of each parent in a sum.
         steps: The steps that came from each parent of a splice.
     """
 
-    kind: Literal["run", "average", "arithmetic", "splice", "peft", "fusion"]
+    kind: Literal["run", "average", "arithmetic", "splice", "peft", "fusion", "stack"]
     seed: int | None = None
     parents: tuple[str, ...] = Field(default=(), strict=False)
     weights: tuple[float, ...] = Field(default=(), strict=False)

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from adapterkit.backbones.loading import Backbone as LoadedBackbone
 from adapterkit.backbones.loading import load_backbone
@@ -17,6 +17,7 @@ from adapterkit.runs.atomic import atomic_directory, write_json, write_text
 from adapterkit.runs.directory import RunDirectory
 from adapterkit.runs.errors import UserError
 from adapterkit.runs.hashing import sha256_file
+from adapterkit.runs.manifest import RunManifest
 from adapterkit.sharing.averaging import average_folders
 from adapterkit.sharing.card import write_card
 from adapterkit.sharing.layout import (
@@ -133,11 +134,7 @@ def _describe(
     run = chosen.manifest
     task = saved_task(run, RunDirectory(chosen.path).manifest_path)
     seeds = [seed_of(source.manifest) for source in sources]
-    fused = (run.model_extra or {}).get("fused") or ()
-    origin = Origin(kind="run", seed=run.seed)
-    if fused:
-        parents = tuple(str(each["sha256"]) for each in fused)
-        origin = Origin(kind="fusion", seed=run.seed, parents=parents)
+    origin = _origin(run)
     if averaged:
         origin = Origin(kind="average", parents=tuple(seed.run or "" for seed in seeds))
     values: dict[str, Any] = {
@@ -178,6 +175,17 @@ def _describe(
         "files": {},
     }
     return PackageManifest.model_validate_json(json.dumps(values))
+
+
+def _origin(run: RunManifest) -> Origin:
+    """How one run's weights came about: alone, or beside frozen adapters of others."""
+    told = run.model_extra or {}
+    kinds: dict[str, Literal["fusion", "stack"]] = {"fused": "fusion", "stacked": "stack"}
+    for key, kind in kinds.items():
+        if frozen := told.get(key):
+            parents = tuple(str(each["sha256"]) for each in frozen)
+            return Origin(kind=kind, seed=run.seed, parents=parents)
+    return Origin(kind="run", seed=run.seed)
 
 
 def _backbone_of(run: Run, backbone: str | Path | None) -> LoadedBackbone:

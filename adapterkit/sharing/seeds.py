@@ -91,4 +91,9 @@ def _identity(manifest: RunManifest) -> dict[str, Any]:
         "data": {split: record.sha256 for split, record in manifest.data.splits.items()},
         "hyper-parameters": manifest.hyperparameters,
         "teacher": taught_by(manifest),
+        "frozen adapters": [
+            each["sha256"]
+            for key in ("fused", "stacked")
+            for each in (manifest.model_extra or {}).get(key) or ()
+        ],
     }

@@ -18,7 +18,7 @@ from adapterkit.tasks.config import TaskConfig
 from adapterkit.tasks.registry import load_task
 from adapterkit.tasks.sources import TaskData, load_data
 from adapterkit.tuning.evaluation import EvaluationSplit, evaluation_split
-from adapterkit.tuning.fusing import check_fused, fill_fused
+from adapterkit.tuning.frozen_adapters import check_frozen, fill_frozen
 from adapterkit.tuning.heads import add_head
 from adapterkit.tuning.listening import TeacherRecord, asked_teacher, listen
 from adapterkit.tuning.prefix import PrefixRecord
@@ -26,8 +26,8 @@ from adapterkit.tuning.request import Request
 from adapterkit.tuning.settings import Settings, check_range, resolve_settings
 from adapterkit.tuning.starting import adapted_digest, start_from
 
-FUSED = "adapters that it fuses"
-"""What a resumed run calls the adapted models whose adapters it fuses."""
+FROZEN = "adapters that stay frozen"
+"""What a resumed run calls the adapted models whose adapters it fuses or stacks on."""
 TEACHER = "teacher"
 """What a resumed run calls the weights of its teacher."""
 _LARGEST_SEED = 2**32 - 1
@@ -70,8 +70,8 @@ class Prepared:
         }
         if self.request.start_from is not None:
             inputs["weights it started from"] = adapted_digest(Path(self.request.start_from))
-        if self.request.fuse:
-            inputs[FUSED] = [adapted_digest(Path(folder)) for folder in self.request.fuse]
+        if self.request.frozen:
+            inputs[FROZEN] = [adapted_digest(Path(folder)) for folder in self.request.frozen]
         if self.teacher is not None:
             inputs[TEACHER] = self.teacher.sha256
         return inputs
@@ -128,15 +128,16 @@ def _adapted(
 ) -> AppliedPlan:
     """The plan on the model, with the weights that are not new."""
     if request.start_from is not None:
-        if request.fuse:
+        if request.frozen:
+            option = "--fuse" if request.fuse else "--stack"
             raise UserError(
-                "--from and --fuse exclude each other.",
-                hint="what was fused goes on with --from alone",
+                f"--from and {option} exclude each other.",
+                hint="what was fused or stacked goes on with --from alone",
             )
         return start_from(Path(request.start_from), backbone.model, plan, task, name)
-    check_fused(plan, request.fuse, backbone.fingerprint, backbone.steps)
+    check_frozen(plan, request, backbone.fingerprint, backbone.steps)
     applied = apply_plan(backbone.model, plan, name=name, seed=request.seed)
-    fill_fused(applied, request.fuse)
+    fill_frozen(applied, request.frozen)
     return applied
 
 

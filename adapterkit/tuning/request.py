@@ -35,6 +35,7 @@ class Request:
         prefix_cache: Whether the states of the frozen prefix are kept; see `prefix`.
         start_from: Folder of an adapted model whose weights the run starts from.
         fuse: Folders of adapted models whose adapters are frozen and fused.
+        stack: Folder of an adapted model whose adapter is frozen and stacked on.
         teacher: Folder of a run or package whose logits are learned beside the labels.
         teacher_backbone: Where the teacher's backbone is, if not where the teacher says.
         teacher_weight: Of what the teacher says, beside the labels.
@@ -55,6 +56,7 @@ class Request:
     prefix_cache: PrefixCacheMode = "auto"
     start_from: str | None = None
     fuse: tuple[str, ...] = ()
+    stack: str | None = None
     teacher: str | None = None
     teacher_backbone: str | None = None
     teacher_weight: float = 1.0
@@ -68,7 +70,7 @@ class Request:
             object.__setattr__(self, name, _absolute(getattr(self, name)))
         if self.teacher_backbone is not None:
             object.__setattr__(self, "teacher_backbone", _absolute(self.teacher_backbone))
-        for name in ("start_from", "teacher"):
+        for name in ("start_from", "stack", "teacher"):
             if (folder := getattr(self, name)) is not None:
                 object.__setattr__(self, name, str(Path(folder).absolute()))
         fused = tuple(str(Path(folder).absolute()) for folder in self.fuse)
@@ -95,6 +97,11 @@ class Request:
                 hint="start the run anew in another directory",
             )
         return cls(**values)
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """Folders of the adapted models whose adapters stay frozen while others learn on them."""
+        return self.fuse if self.stack is None else (*self.fuse, self.stack)
 
     @property
     def folder_name(self) -> str:

@@ -23,7 +23,7 @@ from adapterkit.tasks.examples import Example, NerExample
 from adapterkit.tasks.schemes import spans_from_tags
 from adapterkit.tuning.batches import padding_share
 from adapterkit.tuning.evaluation import EvaluationSplit
-from adapterkit.tuning.prepare import FUSED, Prepared
+from adapterkit.tuning.prepare import FROZEN, Prepared
 
 Predictions = Sequence[tuple[str, ...]]
 
@@ -108,7 +108,7 @@ def _manifest(
         },
         "metrics": dict(metrics),
         "start": _start(prepared),
-        **_fused(prepared),
+        **_frozen(prepared),
         **({} if prepared.teacher is None else {"teacher": prepared.teacher.as_dict()}),
         "prefix": None if prepared.prefix is None else prepared.prefix.as_dict(),
         "timings": dict(timings),
@@ -129,14 +129,18 @@ def _start(prepared: Prepared) -> dict[str, str] | None:
     return {"sha256": prepared.inputs["weights it started from"]}
 
 
-def _fused(prepared: Prepared) -> dict[str, list[dict[str, str]]]:
-    """Whose adapters were fused, by the task they were trained for and a sum of their weights."""
-    folders = prepared.request.fuse
+def _frozen(prepared: Prepared) -> dict[str, list[dict[str, str]]]:
+    """Whose adapters stayed frozen, by the task they were trained for and a sum of their weights.
+
+    They stand under ``fused``, or ``stacked`` where the one that learned stands on one of them.
+    """
+    folders = prepared.request.frozen
     if not folders:
         return {}
     tasks = [read_plan_manifest(Path(folder)).name for folder in folders]
-    sums = prepared.inputs[FUSED]
-    return {"fused": [{"task": t, "sha256": s} for t, s in zip(tasks, sums, strict=True)]}
+    pairs = zip(tasks, prepared.inputs[FROZEN], strict=True)
+    key = "fused" if prepared.request.fuse else "stacked"
+    return {key: [{"task": task, "sha256": digest} for task, digest in pairs]}
 
 
 def _notes(prepared: Prepared) -> list[str]:

@@ -22,7 +22,7 @@ from adapterkit.tasks.encoding import Protocol
 from adapterkit.tuning.callbacks import Reporting, Saving
 from adapterkit.tuning.checkpoints import Checkpoint, last_checkpoint
 from adapterkit.tuning.evaluation import predict_split, score_split
-from adapterkit.tuning.fusing import fused_plan
+from adapterkit.tuning.frozen_adapters import frozen_plan
 from adapterkit.tuning.interruption import interrupted
 from adapterkit.tuning.keeping import cache_seconds, keep_prefix
 from adapterkit.tuning.new_run import check_fresh_run, new_directory, new_folder
@@ -55,6 +55,7 @@ def tune(
     prefix_cache: PrefixCacheMode = "auto",
     start_from: str | Path | None = None,
     fuse: Sequence[str | Path] = (),
+    stack: str | Path | None = None,
     teacher: str | Path | None = None,
     teacher_backbone: str | Path | None = None,
     teacher_weight: float = 1.0,
@@ -87,6 +88,8 @@ def tune(
             trained on instead of new ones. Its head is taken where the labels are the same.
         fuse: Run directories or packages' folders of one plan, whose adapters are frozen while
             a fusion of them learns. The plan is then worked out from theirs.
+        stack: A run directory or a package's folder, whose adapter is frozen while another of
+            its configuration learns on top of it. The plan is then worked out from its own.
         teacher: A run directory or a package's folder of the same task, on any backbone with the
             same tokenizer, whose logits are learned beside the labels.
         teacher_backbone: Where the teacher's backbone is, if not where the teacher says.
@@ -102,8 +105,9 @@ def tune(
         Interrupted: If the user stopped it; the run can be resumed.
     """
     fused = tuple(str(adapted_folder(source)) for source in fuse)
-    if fused and plan == "adapter":
-        plan = fused_plan(fused)
+    below = None if stack is None else str(adapted_folder(stack))
+    if plan == "adapter":
+        plan = frozen_plan(fused, below) or plan
     request = Request(
         task=str(task),
         plan=str(StepPlan.parse(plan) if isinstance(plan, str) else plan),
@@ -119,6 +123,7 @@ def tune(
         prefix_cache=prefix_cache,
         start_from=None if start_from is None else str(adapted_folder(start_from)),
         fuse=fused,
+        stack=below,
         teacher=None if teacher is None else str(teacher_folder(teacher)),
         teacher_backbone=None if teacher_backbone is None else str(teacher_backbone),
         teacher_weight=teacher_weight,

@@ -216,7 +216,7 @@ def test_packages_are_fused(cli, packed, tiny_run, tiny_backbone, tmp_path):
     assert scored.json["metrics"] == tuned.json["metrics"]["test"]
     for wrong, told in (
         (("--fuse", packed), "single adapter"),
-        ((*both, "--mode", "full"), "decides the plan"),
+        ((*both, "--mode", "full"), "decide the plan"),
         ((*both, "--from", packed), "leave --mode"),
         (("--mode", "fuse"), "which adapters are fused"),
         ((*both[:3], tmp_path / "nowhere"), "nowhere"),

@@ -175,7 +175,7 @@ def test_it_is_resumed_to_the_same_bits(
     weights = copies[1] / "bc5cdr" / "adapter.safetensors"
     kept = weights.read_bytes()
     weights.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
-    with pytest.raises(UserError, match="adapters that it fuses"):
+    with pytest.raises(UserError, match="adapters that stay frozen"):
         run_tiny(**options, resume=True)
     weights.write_bytes(kept)
     assert_same(run_tiny(**options, resume=True), fused)

@@ -15,9 +15,10 @@ def settings_of(record: RunRecord) -> dict[str, Any]:
     """Return a run's hyper-parameters; those in groups by dotted names: ``learning_rates.head``.
 
     Learning rates of mechanisms that the plan does not name are left out: nothing learned by them.
-    Among them is the ``teacher``, ``none`` where labels alone were learned.
+    Among them is the ``teacher``, ``none`` where labels alone were learned. The tasks of adapters
+    that stayed frozen are told with them, as ``fused`` or ``stacked``.
     """
-    settings = _flat(record.manifest.hyperparameters)
+    settings = {**_flat(record.manifest.hyperparameters), **_frozen_tasks(record)}
     families = _families(record.manifest.plan)
     kept = {
         name: value
@@ -63,6 +64,15 @@ def say_settings(record: RunRecord, names: Sequence[str]) -> str:
         settings = {name: value for name, value in settings.items() if name not in rates}
         settings["learning_rate"] = next(iter(rates.values()))
     return ", ".join(f"{name}={value}" for name, value in settings.items())
+
+
+def _frozen_tasks(record: RunRecord) -> dict[str, str]:
+    told = record.manifest.model_extra or {}
+    return {
+        key: " and ".join(str(each["task"]) for each in told[key])
+        for key in ("fused", "stacked")
+        if key in told
+    }
 
 
 def _families(plan: str) -> set[str]:

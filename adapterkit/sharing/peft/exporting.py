@@ -98,7 +98,7 @@ def _check_site(site: Site, manifest: PackageManifest) -> None:
     if not site.choice.definition.learns:
         return
     method = site.choice.methods[0] if site.choice.config == "lora" else None
-    if isinstance(method, LowRank):
+    if isinstance(method, LowRank) and not site.frozen:
         return
     raise UserError(
         "PEFT cannot compute this package: a step has something other than LoRA.",
