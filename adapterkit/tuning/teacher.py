@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from adapterkit.backbones.loading import Backbone, load_backbone
@@ -35,6 +33,10 @@ class _File(_Part):
     sha256: str
 
 
+class _Measures(_Part):
+    score: float
+
+
 class _Mean(_Part):
     mean: float
 
@@ -58,14 +60,14 @@ class Stated(_Part):
     plan: str
     protocol: str = "word"
     backbone: _Backbone
-    metrics: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    metrics: dict[str, _Measures] = Field(default_factory=dict)
     scores: dict[str, _Mean] = Field(default_factory=dict)
     files: dict[str, _File] | None = None
 
     @property
     def score(self) -> dict[str, float]:
         """The score of each split: of the weights themselves or, of a mean, over its runs."""
-        own = {split: float(measures["score"]) for split, measures in self.metrics.items()}
+        own = {split: measures.score for split, measures in self.metrics.items()}
         return own or {split: score.mean for split, score in self.scores.items()}
 
 

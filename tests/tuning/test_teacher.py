@@ -16,6 +16,7 @@ from adapterkit.runs.errors import UserError
 from adapterkit.runs.interruption import Interrupted
 from adapterkit.runs.progress import Silence
 from adapterkit.sharing import layout
+from adapterkit.sharing.composing import splice
 from adapterkit.sharing.packing import pack
 from adapterkit.tuning.batches import TEACHER, Collator
 from adapterkit.tuning.evaluation import predict_split
@@ -251,6 +252,8 @@ def test_a_package_says_what_taught_it(teacher: Run, run_tiny: RunTiny, tmp_path
     with pytest.raises(UserError, match="in their teacher"):
         pack([runs[0].path, alone.path], tmp_path / "both")
     assert "teacher" not in pack([alone.path], tmp_path / "plain").as_dict()
+    parts = [(tmp_path / "package", (0, 1)), (tmp_path / "plain", (2,))]
+    assert splice(parts, tmp_path / "spliced").teacher is None
 
 
 def test_what_it_learned_is_predicted_without_the_teacher(
