@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from adapterkit.backbones.loading import Backbone, load_backbone

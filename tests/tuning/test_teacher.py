@@ -238,7 +238,9 @@ def test_a_package_teaches_as_its_run_does(
     assert "--teacher-backbone" in str(caught.value)
 
 
-def test_a_package_says_what_taught_it(teacher: Run, run_tiny: RunTiny, tmp_path: Path) -> None:
+def test_a_package_says_what_taught_it(
+    teacher: Run, run_tiny: RunTiny, backbone: Path, tmp_path: Path
+) -> None:
     options = {"teacher": teacher.path, "epochs": 1}
     runs = [run_tiny(**options, seed=s, output=tmp_path / str(s)) for s in (0, 1)]
     package = pack([run.path for run in runs], tmp_path / "package")
@@ -253,7 +255,7 @@ def test_a_package_says_what_taught_it(teacher: Run, run_tiny: RunTiny, tmp_path
         pack([runs[0].path, alone.path], tmp_path / "both")
     assert "teacher" not in pack([alone.path], tmp_path / "plain").as_dict()
     parts = [(tmp_path / "package", (0, 1)), (tmp_path / "plain", (2,))]
-    assert splice(parts, tmp_path / "spliced").teacher is None
+    assert splice(parts, tmp_path / "spliced", backbone=backbone).teacher is None
 
 
 def test_what_it_learned_is_predicted_without_the_teacher(
