@@ -227,6 +227,43 @@ def test_packages_are_fused(cli, packed, tiny_run, tiny_backbone, tmp_path):
         assert not (tmp_path / "new").exists()
 
 
+def test_a_package_is_stacked_on(cli, packed, tiny_run, tiny_backbone, tmp_path):
+    common = ("--backbone", tiny_backbone, "--data", "sample", "--epochs", "1")
+    few = ("--limit-train", "8", "--json", "--output", tmp_path / "run")
+    tuned = cli("tune", "--task", "ncbi_disease", "--stack", packed, *common, *few)
+    assert tuned.status == 0, tuned.stderr
+    assert tuned.json["plan"] == "0-3:stack(double_seq_bn,r=12)"
+    assert [each["task"] for each in tuned.json["stacked"]] == ["bc5cdr"]
+    package = tmp_path / "one"
+    assert cli("share", "pack", tmp_path / "run", "--output", package).status == 0
+    assert cli("share", "verify", package).status == 0
+    scored = cli("evaluate", package, "--backbone", tiny_backbone, "--json")
+    assert scored.json["metrics"] == tuned.json["metrics"]["test"]
+    text = (package, "--backbone", tiny_backbone, "--format", "json")
+    predicted = cli("predict", "--adapter", *text, stdin=b"Ovarian cancer was treated.")
+    assert predicted.status == 0, predicted.stderr
+    compared = cli("compare", tmp_path / "run", "--format", "csv")
+
+    assert "stack(double_seq_bn,r=12)" in compared.stdout
+    for wrong, told in (
+        (("--mode", "full"), "decide the plan"),
+        (("--plan", "seq_bn"), "decide the plan"),
+        (("--steps", "1"), "decide the plan"),
+        (("--from", packed), "leave --mode"),
+        (("--fuse", packed, "--fuse", tiny_run), "decide the plan"),
+        (("--stack", tmp_path / "nowhere"), "nowhere"),
+        (("--stack", package), "can be stacked on"),
+        (("--backbone", "bundled"), "another backbone"),
+    ):
+        stack = () if "--stack" in wrong else ("--stack", packed)
+        outcome = cli(
+            "tune", "--task", "bc5cdr", *stack, *common, *wrong, "--output", tmp_path / "new"
+        )
+        assert outcome.status == 2, wrong
+        assert told in outcome.stderr, (wrong, outcome.stderr)
+        assert not (tmp_path / "new").exists()
+
+
 def test_an_archive_that_is_there_is_left_alone(cli, tiny_run, tmp_path):
     (tmp_path / "package.zip").write_bytes(b"mine")
     outcome = cli("share", "pack", tiny_run, "--output", tmp_path / "package", "--zip")

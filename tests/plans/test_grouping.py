@@ -29,6 +29,7 @@ GROUPED = (
     "krona",
     "adakron",
     "ia3",
+    "stack",
 )
 TAGS = (5, 2, 3)
 
@@ -105,6 +106,32 @@ def test_a_group_computes_what_each_of_its_models_computes(
     check(group, expected)
 
 
+@pytest.mark.parametrize("fresh_differ", [True, False])
+@pytest.mark.parametrize("layerwise", [True, False])
+@pytest.mark.parametrize("config", ["seq_bn", "double_seq_bn", "lora"])
+def test_stacks_on_other_frozen_adapters(
+    config: str, layerwise: bool, fresh_differ: bool, make_model: MakeModel
+) -> None:
+    members = []
+    for seed in range(3):
+        model = make_model(layerwise)
+        model.add_tagging_head("task", num_labels=TAGS[seed])
+        plan = StepPlan.parse(plan_text(f"stack({config})", (1, 3)))
+        members.append(apply_plan(model, plan, name="task", seed=7))
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if ".task-part1." in name or (fresh_differ and ".task." in name):
+                    parameter += 0.2 * torch.randn(parameter.shape, generator=generator)
+                elif ".task." in name:
+                    parameter += 0.1
+        model.double().eval()
+    expected = [alone(each) for each in members]
+    group = group_plans(members)
+    assert group is not None
+    check(group, expected)
+
+
 @pytest.mark.parametrize("layerwise", [True, False])
 @pytest.mark.parametrize("mechanism", [m for m in MECHANISMS if not can_be_grouped(m)])
 def test_what_cannot_be_grouped_is_left_as_it_was(
@@ -119,7 +146,18 @@ def test_what_cannot_be_grouped_is_left_as_it_was(
 
 
 @pytest.mark.parametrize(
-    "mechanism", ["layerwise", "double_seq_bn", "par_bn", "lora", "krona", "adakron", "ia3"]
+    "mechanism",
+    [
+        "layerwise",
+        "double_seq_bn",
+        "par_bn",
+        "lora",
+        "krona",
+        "adakron",
+        "ia3",
+        "stack(double_seq_bn)",
+        "stack(lora)",
+    ],
 )
 @pytest.mark.parametrize("steps", [(0, 1, 2, 3), (2,)])
 @pytest.mark.parametrize("fused", [True, False])

@@ -231,21 +231,31 @@ def test_stacks_are_spliced_and_summed(
     assert plan == "0-1:stack(lora,r=2) 2:adapter(seq_bn,r=4)"
 
 
-@pytest.mark.parametrize("plan", ["double_seq_bn(r=4)", "0:frozen 1-2:seq_bn(r=4)"])
+@pytest.mark.parametrize(
+    ("layerwise", "plan"),
+    [
+        (True, "double_seq_bn(r=4)"),
+        pytest.param(True, "0:frozen 1-2:seq_bn(r=4)", marks=pytest.mark.slow),
+        pytest.param(False, "double_seq_bn(r=4)", marks=pytest.mark.slow),
+        pytest.param(False, "0:frozen 1-2:seq_bn(r=4)", marks=pytest.mark.slow),
+    ],
+)
 def test_stock_adapters_compute_the_same(
-    corpus: Path, plain_backbone: Path, tmp_path: Path, plan: str
+    corpus: Path, backbone: Path, plain_backbone: Path, tmp_path: Path, plan: str, layerwise: bool
 ) -> None:
     """In a process without adapterkit."""
+    folder = backbone if layerwise else plain_backbone
     few: dict[str, Any] = {"limit_train": 8, "batch_tokens": 40, "learning_rate": 3e-2}
-    options: dict[str, Any] = {"backbone": plain_backbone, "data": corpus, "epochs": 1, **few}
+    options: dict[str, Any] = {"backbone": folder, "data": corpus, "epochs": 1, **few}
     run = tune("bc5cdr", plan, output=tmp_path / "below", **options)
     run = tune("bc5cdr", stack=run.path, output=tmp_path / "run", **options)
     pack([run.path], tmp_path / "PACKAGE")
-    export_albert(load_backbone(plain_backbone), tmp_path / "BACKBONE")
+    export_albert(load_backbone(folder), tmp_path / "BACKBONE")
     _, code = snippets(tmp_path / "PACKAGE")
-    assert 'Stack("bc5cdr-part1", "bc5cdr")' in code
+    assert ("layerwise" in code) == layerwise
+    assert '"bc5cdr-part1", "bc5cdr")' in code
     run_python(f"{WITHOUT_ADAPTERKIT}\n{code}\ntorch.save(logits, 'logits.pt')\n", tmp_path)
-    loaded = load_package(tmp_path / "PACKAGE", backbone=plain_backbone)
+    loaded = load_package(tmp_path / "PACKAGE", backbone=folder)
     encoded = loaded.backbone.tokenizer(EXAMPLE, return_tensors="pt")
     with torch.no_grad():
         ours = loaded.applied.model(encoded.input_ids, attention_mask=encoded.attention_mask)

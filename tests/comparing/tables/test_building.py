@@ -144,6 +144,17 @@ def test_other_teachers_are_other_rows(tmp_path):
     assert table.reference == "0-5:full"
 
 
+def test_stacks_on_another_task_are_another_row(tmp_path):
+    for seed, task in enumerate(("bc5cdr", "bc5cdr", "ncbi_disease")):
+        run = make_run(tmp_path / str(seed), "0-5:stack(seq_bn,r=4)", seed)
+        edit(run, seal=True, stacked=[{"task": task, "sha256": "0" * 64}])
+    (table,) = build_tables(*read_runs([tmp_path]), draws=DRAWS)
+    assert {(row.plan, row.settings, row.seeds) for row in table.rows} == {
+        ("0-5:stack(seq_bn,r=4)", "stacked=bc5cdr", (0, 1)),
+        ("0-5:stack(seq_bn,r=4)", "stacked=ncbi_disease", (2,)),
+    }
+
+
 def test_one_seed_has_neither_spread_nor_stochastic_order(tmp_path):
     make_run(tmp_path / "full", "0-5:full")
     make_run(tmp_path / "other", "0-5:layerwise")
