@@ -111,7 +111,9 @@ def _run_suite(size: str, names: list[str], options: argparse.Namespace) -> None
     path = folder / "suite.yaml"
     path.write_text(yaml.safe_dump(suite), encoding="utf-8")
     output = options.runs / f"cells-{size}"
-    _adapterkit("bench", str(path), "--jobs", str(options.jobs), "--output", str(output))
+    _adapterkit(
+        "bench", str(path), "--jobs", str(options.jobs), "--output", str(output), "--no-measure"
+    )
 
 
 def _scores(options: argparse.Namespace) -> list[dict[str, Any]]:
