@@ -192,8 +192,10 @@ def _asked(context: typer.Context) -> dict[str, Any]:
     if "teacher" in asked:
         asked["teacher"] = teacher_of(asked["teacher"])
     if any(ways.values()):
-        # A stopped run may have another backbone than the one typed now, or not typed.
-        backbone = None if context.params["resume"] else context.params["backbone"]
+        # A stopped run may have another backbone than the one typed now, or not typed; and whether
+        # frozen adapters are of this one is told by more than steps.
+        untold = context.params["resume"] or any(name in asked for name in _FROZEN)
+        backbone = None if untold else context.params["backbone"]
         asked["plan"] = _plan(backbone, **ways)
     return asked
 
