@@ -59,9 +59,15 @@ def mask_of(base: nn.Module, parameter: str) -> torch.Tensor | None:
 
 def parameter_count(model: nn.Module) -> int:
     """How many numbers a model holds: shared ones once, pruned ones not at all."""
-    pruned = sum(int((~mask).sum()) for mask in masks_of(model).values())
+    kept = {
+        id(parameter): int(mask.sum())
+        for module in model.modules()
+        if isinstance(module, Factors)
+        for name, parameter in module.named_parameters()
+        if (mask := module.mask(name)) is not None
+    }
     # A tied block is one Parameter object, which `parameters` yields once.
-    return sum(parameter.numel() for parameter in model.parameters()) - pruned
+    return sum(kept.get(id(parameter), parameter.numel()) for parameter in model.parameters())
 
 
 def packed_shapes(config: RecursiveConfig, path: Path) -> dict[str, tuple[int, ...]]:
