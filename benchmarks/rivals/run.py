@@ -3,7 +3,7 @@
     python benchmarks/rivals/run.py --runs runs/rivals --output benchmarks/results/rivals.json
 
 Every student of `students.yaml` is distilled by `recipe.yaml`, then tuned in full and by adapters
-on the first sentences of two corpora. What is finished is kept: typed again, the command goes on
+on the first sentences of two corpora, as the teacher is. What is finished is kept: typed again, the command goes on
 where it was stopped, and the record is of what there is. Beside it stands a Markdown table.
 """
 
@@ -104,7 +104,7 @@ def _run_suite(size: str, names: list[str], options: argparse.Namespace) -> None
         "name": f"rivals-{size}",
         "tasks": [str(write_first(task, folder / task, counts).resolve()) for task in TASKS],
         "plans": list(PLANS),
-        "backbones": [str((options.runs / name).resolve()) for name in names],
+        "backbones": ["minilm-l6", *(str((options.runs / name).resolve()) for name in names)],
         "seeds": options.seeds,
         "options": {"epochs": options.epochs},
     }
