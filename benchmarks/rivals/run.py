@@ -3,8 +3,9 @@
     python benchmarks/rivals/run.py --runs runs/rivals --output benchmarks/results/rivals.json
 
 Every student of `students.yaml` is distilled by `recipe.yaml`, then tuned in full and by adapters
-on the first sentences of two corpora, as the teacher is. What is finished is kept: typed again, the command goes on
-where it was stopped, and the record is of what there is. Beside it stands a Markdown table.
+on the first sentences of two corpora, as the teacher is. What is finished is kept: typed again, the
+command goes on where it was stopped, and the record is of what there is. Beside it stands a
+Markdown table.
 """
 
 from __future__ import annotations
