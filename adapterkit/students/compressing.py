@@ -204,6 +204,5 @@ def _errors(model: nn.Module, source: Tensors) -> dict[str, tuple[float, ...]]:
 
 
 def _error(base: nn.Module, source: Tensors, name: str) -> float:
-    module: Any = base.get_submodule(name)
-    wanted = source[f"{name}.weight"]
-    return float((wanted - module.weight).norm() / wanted.norm())
+    factors: Any = base.get_submodule(f"{name}.{FACTORS}")
+    return arithmetic.relative_error(factors.form, factors.values(), source[f"{name}.weight"])

@@ -246,6 +246,18 @@ def check_values(compression: Compression) -> None:
                 found=f"{value:g}",
                 allowed="a share, above 0 and below 1",
             )
+    for option, given, method in (
+        ("svd", compression.svd is not None, "lada"),
+        ("start", compression.start != "copy", "mpo"),
+    ):
+        if given and compression.method != method:
+            raise UserError(
+                "The method has no such option.",
+                where=f"--{option}",
+                found=f"--method {compression.method}",
+                allowed=f"--method {method}",
+                hint=f"leave --{option} out, or choose the other method",
+            )
     if not 2 <= compression.tensors <= MAX_DIMENSIONS:
         raise UserError(
             "A value cannot be used.",
@@ -278,7 +290,15 @@ def _check_source(source: BackboneShape) -> None:
 def _too_small(source: BackboneShape, compression: Compression) -> UserError:
     total = _parameters(source)
     plans = (_with_shares(source, compression, share, share) for share in _SHARES)
-    least = next(planned.parameters for planned in plans if planned is not None)
+    least = next((planned.parameters for planned in plans if planned is not None), None)
+    if least is None:
+        return UserError(
+            "A matrix has no form that small.",
+            where="--svd",
+            found=str(compression.svd),
+            allowed="a share that leaves every matrix a rank of 1 or more",
+            hint="leave --svd out, and both steps cut alike",
+        )
     nearest = math.ceil(1000 * least / total) / 1000
     return UserError(
         "The target cannot be met.",

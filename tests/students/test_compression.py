@@ -119,3 +119,21 @@ def test_values_out_of_range_are_refused(values: dict[str, Any], where: str) -> 
     with pytest.raises(UserError) as caught:
         plan_compression(MINILM, Compression("mpo", **values))
     assert where in str(caught.value.where)
+
+
+@pytest.mark.parametrize(
+    ("method", "values", "where"),
+    [
+        ("kronecker", {"svd": 0.5}, "--svd"),
+        ("lada", {"start": "stable"}, "--start"),
+        # No matrix is left a rank of 1.
+        ("lada", {"svd": 1e-4}, "--svd"),
+    ],
+)
+def test_options_of_another_method_are_refused(
+    method: Any, values: dict[str, Any], where: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        plan_compression(MINILM, Compression(method, 0.25, **values))
+    assert caught.value.where == where
+    assert caught.value.hint

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import product
 
-from adapterkit.backbones.factorised.factors import balanced_factors, divisor_pairs
-from adapterkit.backbones.factorised.forms import Kronecker, LowRank, MatrixProduct
+from adapterkit.backbones.factorised.factors import divisor_pairs
+from adapterkit.backbones.factorised.forms import Kronecker, LowRank
 
 MOST_TERMS = 8
 """Most Kronecker products that are summed to use a budget up."""
@@ -69,38 +69,6 @@ def kronecker_table_for(rows: int, columns: int, budget: int) -> Kronecker:
         smallest = min(Kronecker(*side).count for side in sides)
         raise _too_small("row-preserving Kronecker form", rows, columns, budget, smallest)
     return min(_filling(forms, budget), key=lambda form: (form.terms, -form.count))
-
-
-def mpo_for(rows: int, columns: int, tensors: int, budget: int) -> MatrixProduct:
-    """The matrix product operator of evenly split sides whose bonds are as large as a budget lets.
-
-    Args:
-        rows: Rows of the matrix.
-        columns: Columns of the matrix.
-        tensors: Number of local tensors.
-        budget: Parameters that it may have.
-
-    Returns:
-        Without a cap where the budget holds the exact form.
-
-    Raises:
-        ValueError: Bonds of 1 are too many parameters; how many they are is named.
-    """
-    sides = balanced_factors(rows, tensors), balanced_factors(columns, tensors)
-    exact = MatrixProduct(*sides)
-    if exact.count <= budget:
-        return exact
-    fits, exceeds = 0, max(exact.bonds)
-    while exceeds - fits > 1:
-        middle = (fits + exceeds) // 2
-        if MatrixProduct(*sides, bond=middle).count <= budget:
-            fits = middle
-        else:
-            exceeds = middle
-    if not fits:
-        smallest = MatrixProduct(*sides, bond=1).count
-        raise _too_small(f"MPO form of {tensors} tensors", rows, columns, budget, smallest)
-    return MatrixProduct(*sides, bond=fits)
 
 
 def low_rank_for(rows: int, columns: int, budget: int) -> LowRank:

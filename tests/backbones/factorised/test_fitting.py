@@ -10,9 +10,8 @@ from adapterkit.backbones.factorised.fitting import (
     kronecker_for,
     kronecker_table_for,
     low_rank_for,
-    mpo_for,
 )
-from adapterkit.backbones.factorised.forms import Kronecker, LowRank, MatrixProduct
+from adapterkit.backbones.factorised.forms import Kronecker, LowRank
 
 SIDES = [(384, 384), (1536, 384), (384, 1536), (768, 3072), (30522, 384)]
 
@@ -24,9 +23,6 @@ def test_forms_use_most_of_a_budget_and_no_more(rows: int, columns: int, share: 
     for form in (kronecker_for(rows, columns, budget), low_rank_for(rows, columns, budget)):
         assert form.shape == (rows, columns)
         assert FILLED * budget <= form.count <= budget
-    mpo = mpo_for(rows, columns, 5, budget)
-    assert mpo.shape == (rows, columns)
-    assert mpo.count <= budget
 
 
 @pytest.mark.parametrize(("rows", "columns"), SIDES[:3])
@@ -43,20 +39,6 @@ def test_a_budget_that_nothing_fills_is_met_by_the_form_of_most_parameters() -> 
     """The sides are primes: one product is an outer one of 14 + 1 or 7 + 2, and no more fits."""
     assert kronecker_for(7, 2, 13) == Kronecker((1, 7), (2, 1))
     assert {form.count for form in kronecker_candidates(7, 2, 13)} == {9}
-
-
-@pytest.mark.parametrize("budget", [3_000, 20_000, 100_000, 147_000])
-def test_the_bond_is_the_largest_that_fits(budget: int) -> None:
-    form = mpo_for(384, 384, 5, budget)
-    assert form.bond is not None
-    assert form.count <= budget
-    assert MatrixProduct(form.rows, form.columns, form.bond + 1).count > budget
-
-
-def test_a_budget_for_the_exact_form_needs_no_cap() -> None:
-    exact = MatrixProduct((3, 4, 4, 4, 2), (3, 4, 4, 4, 2))
-    assert mpo_for(384, 384, 5, exact.count) == exact
-    assert mpo_for(384, 384, 5, exact.count - 1) != exact
 
 
 def test_the_rank_is_the_highest_that_fits() -> None:
@@ -79,9 +61,6 @@ def test_a_budget_that_cannot_be_met_is_answered_with_one_that_can() -> None:
     with pytest.raises(ValueError, match=r"Kronecker form of a 384 x 384 .* smallest has 768\."):
         kronecker_for(384, 384, 767)
     assert kronecker_for(384, 384, 768).count == 768
-    with pytest.raises(ValueError, match=r"MPO form of 5 tensors .* smallest has 61\."):
-        mpo_for(384, 384, 5, 60)
-    assert mpo_for(384, 384, 5, 61).count == 61
     with pytest.raises(ValueError, match=r"low-rank form .* smallest has 768\."):
         low_rank_for(384, 384, 767)
     with pytest.raises(ValueError, match=r"row-preserving .* smallest has 30,906\."):
