@@ -15,12 +15,13 @@ from adapterkit.backbones.factorised.fitting import (
     kronecker_table_for,
     low_rank_for,
 )
-from adapterkit.backbones.factorised.forms import Form, Kronecker, MatrixProduct, form_from
+from adapterkit.backbones.factorised.forms import Form, Kronecker, MatrixProduct
 from adapterkit.backbones.factorised.places import TABLE, matrix_shape
 from adapterkit.backbones.shape import BackboneShape
 from adapterkit.backbones.tying import LINEARS
 from adapterkit.backbones.weights import backbone_weights
 from adapterkit.runs.errors import UserError
+from adapterkit.students.factor_sizes import group_sizes, linear_flops
 
 Method = Literal["kronecker", "mpo", "lada"]
 METHODS: tuple[str, ...] = get_args(Method)
@@ -109,39 +110,6 @@ def plan_compression(source: BackboneShape, compression: Compression) -> Planned
     if best is None:
         raise _too_small(source, compression)
     return best
-
-
-def linear_flops(shape: BackboneShape, keep: float = 1) -> int:
-    """Operations of all steps' linear layers on one token; see `Planned.flops_per_token`.
-
-    Args:
-        shape: The backbone.
-        keep: Share of the factors' numbers that are kept; products with zeros are not counted.
-    """
-    step = 0
-    for module in LINEARS:
-        rows, columns = matrix_shape(module, shape)
-        form = form_from(shape.factorised[module]) if module in shape.factorised else None
-        if form is None or isinstance(form, MatrixProduct):
-            step += 2 * rows * columns
-        else:
-            step += round(keep * form.flops(1))
-    return shape.num_hidden_layers * step
-
-
-def group_sizes(shape: BackboneShape) -> tuple[int, int]:
-    """How many numbers the stored factors of the table have, and those of the blocks.
-
-    Each is pruned by itself: an embedding table and a matrix product differ in scale.
-    """
-    table = block = 0
-    for module, values in shape.factorised.items():
-        count = form_from(values).count
-        if module == TABLE:
-            table += count
-        else:
-            block += count * len(set(shape.block_of_step))
-    return table, block
 
 
 def _shares(
