@@ -24,6 +24,7 @@ from torch.profiler import record_function
 from adapterkit.backbones.dropout import drop
 from adapterkit.backbones.kronecker_adapters import start_kronecker_up
 from adapterkit.backbones.kronecker_configs import AdakronConfig
+from adapterkit.backbones.unpadding import Unpadding
 
 
 class StepBottleneckLayer(BottleneckLayer):  # type: ignore[misc]
@@ -82,6 +83,8 @@ class StepSdpaAttention(AlbertSdpaAttentionWithAdapters):  # type: ignore[misc]
 
     positions: torch.Tensor | None = None
     """The tokens of each text that attend, shape (batch, some), where they are not all of them."""
+    unpadding: Unpadding | None = None
+    """Says where in the one row that is read the texts are, where padding was left out."""
 
     def forward(
         self,
@@ -105,13 +108,14 @@ class StepSdpaAttention(AlbertSdpaAttentionWithAdapters):  # type: ignore[misc]
         return states
 
     def _attend(self, states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        """As AdapterHub's forward pass, but that `positions` attend alone."""
-        chosen = states if self.positions is None else take(states, self.positions)
+        """As AdapterHub's forward pass, but that `positions` attend alone, and without padding."""
+        chosen = self._chosen(states)
         mask = prefix_attention_mask(mask, [2, 3])
+        query = self.query(chosen)
         query, key, value = match_attn_matrices_for_parallel(
-            self._heads(self.query(chosen)),
-            self._heads(self.key(states)),
-            self._heads(self.value(states)),
+            self._heads(query if self.positions is not None else self._texts(query)),
+            self._heads(self._texts(self.key(states))),
+            self._heads(self._texts(self.value(states))),
         )
         (mask,) = adjust_tensors_for_parallel(query, mask)
         key, value, mask = self.prefix_tuning(key, value, states, mask)
@@ -120,9 +124,22 @@ class StepSdpaAttention(AlbertSdpaAttentionWithAdapters):  # type: ignore[misc]
             # Every token of a text sees the same others.
             mask = mask[:, :, :1]
         context = attend(query, key, value, mask, self.dropout_prob if self.training else 0.0)
-        projected = self.output_dropout(self.dense(context.transpose(1, 2).flatten(2)))
+        context = context.transpose(1, 2).flatten(2)
+        if self.unpadding is not None and self.positions is None:
+            context = self.unpadding.row(context)
+        projected = self.output_dropout(self.dense(context))
         adapted: torch.Tensor = self.attention_adapters(chosen, projected, self.LayerNorm)
         return adapted
+
+    def _chosen(self, states: torch.Tensor) -> torch.Tensor:
+        if self.positions is None:
+            return states
+        if self.unpadding is None:
+            return take(states, self.positions)
+        return self.unpadding.take(states, self.positions)
+
+    def _texts(self, states: torch.Tensor) -> torch.Tensor:
+        return states if self.unpadding is None else self.unpadding.padded(states)
 
     def _heads(self, states: torch.Tensor) -> torch.Tensor:
         """From (batch, tokens, heads times size) to (batch, heads, tokens, size)."""

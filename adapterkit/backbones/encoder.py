@@ -18,6 +18,7 @@ from adapterkit.backbones.factorised.modules import factorise_linear
 from adapterkit.backbones.factorised.places import block_forms
 from adapterkit.backbones.side import SidePath
 from adapterkit.backbones.tying import tie, tied_names
+from adapterkit.backbones.unpadding import Unpadding
 
 
 class BottleneckAdapter(nn.Module):
@@ -43,6 +44,8 @@ class RecursiveEncoder(AlbertTransformer):  # type: ignore[misc]
     """ALBERT's encoder with one layer group per recursion step and gradient checkpointing."""
 
     gradient_checkpointing = False
+    unpads = False
+    """Whether padding is left out where no adapter forbids it and only some tokens are read."""
     active_side: str | None = None
     """Name of the side path that reads the steps, if one does. Nothing learns inside them then."""
 
@@ -113,6 +116,7 @@ class RecursiveEncoder(AlbertTransformer):  # type: ignore[misc]
         return_dict: bool = True,
         steps: range | None = None,
         positions: torch.Tensor | None = None,
+        padding_mask: torch.Tensor | None = None,
     ) -> BaseModelOutput | tuple[Any, ...]:
         """Run the recursion; arguments and result as `AlbertTransformer.forward`.
 
@@ -132,11 +136,16 @@ class RecursiveEncoder(AlbertTransformer):  # type: ignore[misc]
                 default all. The last step leaves out the others where it can; it must be among
                 `steps`, and no side path active. Neither attentions nor states of the steps are
                 returned then.
+            padding_mask: 0 at padding, shape (batch, tokens), for `unpads`.
         """
         side = self.side if steps is None else None
         steps = range(len(self.albert_layer_groups)) if steps is None else steps
         if positions is not None:
-            return BaseModelOutput(self._run_for(positions, hidden_states, attention_mask, steps))
+            mask = padding_mask if self.unpads and attention_mask is not None else None
+            unpadding = None if mask is None else Unpadding.of(mask)
+            return BaseModelOutput(
+                self._run_for(positions, hidden_states, attention_mask, steps, unpadding)
+            )
         with torch.set_grad_enabled(side is None and torch.is_grad_enabled()):
             output = self._run(
                 hidden_states,
@@ -162,21 +171,29 @@ class RecursiveEncoder(AlbertTransformer):  # type: ignore[misc]
         hidden_states: torch.Tensor,
         attention_mask: torch.Tensor | None,
         steps: range,
+        unpadding: Unpadding | None,
     ) -> torch.Tensor:
         """The last states at some positions, shape (batch, some, hidden)."""
-        block = self.blocks()[-1]
+        blocks = self.blocks()
         # Checkpointing computes the step again, when nothing says what it left out.
-        if not steps or self.gradient_checkpointing or not _may_leave_out(block):
+        if not steps or self.gradient_checkpointing or not _may_leave_out(blocks[-1]):
             output = self._run(hidden_states, attention_mask, None, False, False, steps)
             return take(output.last_hidden_state, positions)
-        attention: Any = block.get_submodule("attention")
-        attention.positions = positions
+        if unpadding is not None and not all(_may_leave_out(blocks[step]) for step in steps):
+            unpadding = None
+        attentions: list[Any] = [block.get_submodule("attention") for block in blocks]
+        for attention in attentions:
+            attention.unpadding = unpadding
+        attentions[-1].positions = positions
         try:
-            output = self._run(hidden_states, attention_mask, None, False, False, steps)
-            states: torch.Tensor = output.last_hidden_state
-            return states
+            states = hidden_states if unpadding is None else unpadding.row(hidden_states)
+            output = self._run(states, attention_mask, None, False, False, steps)
+            last: torch.Tensor = output.last_hidden_state
+            return last
         finally:
-            attention.positions = None
+            attentions[-1].positions = None
+            for attention in attentions:
+                attention.unpadding = None
 
     def _run(
         self,

@@ -109,12 +109,15 @@ class RecursiveModel(AlbertModel):  # type: ignore[misc]
         # States of steps that are all frozen may be kept, and are computed here as they are there.
         asked = None if side is not None or self.frozen_prefix == steps else positions
         if states is None:
-            last = self.encoder(below, bias, positions=asked).last_hidden_state
+            run = self.encoder(below, bias, positions=asked, padding_mask=attention_mask)
+            last = run.last_hidden_state
         elif side is not None:
             last = side(states.chunk(len(side.reads), dim=-1), bias)
         else:
             above = range(self.frozen_prefix, steps)
-            last = self.encoder(states, bias, steps=above, positions=asked).last_hidden_state
+            last = self.encoder(
+                states, bias, steps=above, positions=asked, padding_mask=attention_mask
+            ).last_hidden_state
         if asked is None and positions is not None:
             last = take(last, positions)
         pooled = self.pooler_activation(self.pooler(last[:, 0]))

@@ -1,0 +1,93 @@
+"""A model that leaves padding out gives what it gives with it, for every mechanism."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from adapterkit.backbones.adapter_model import RecursiveAdapterModel
+from adapterkit.backbones.prefix import prefix_states
+from adapterkit.plans.applied import AppliedPlan
+from tests.plans.test_contract import CASES, adapted
+from tests.plans.test_positions import (
+    LENGTHS,
+    POSITIONS,
+    MakeModel,
+    chosen_labels,
+    gradients,
+    texts,
+)
+
+PIECES = int(LENGTHS.sum())
+
+
+def check(applied: AppliedPlan) -> None:
+    model = applied.model.double().eval()
+    encoder = model.base_model.encoder
+    batch = texts()
+    with torch.no_grad():
+        states = prefix_states(model, **batch)
+    for below in (None, states) if model.base_model.frozen_prefix else (None,):
+        found = []
+        for encoder.unpads in (False, True):
+            output = model(**batch, states=below, positions=POSITIONS, labels=chosen_labels())
+            found.append((output.logits, gradients(applied, output.loss)))
+        (padded, theirs), (unpadded, ours) = found
+        assert torch.allclose(unpadded, padded, rtol=0, atol=1e-10)
+        both = zip(ours, theirs, strict=True)
+        assert all(torch.allclose(one, other, rtol=0, atol=1e-9) for one, other in both)
+
+
+@pytest.mark.parametrize(("mechanism", "steps", "layerwise"), CASES)
+def test_every_mechanism_without_padding(
+    mechanism: str, steps: tuple[int, ...], layerwise: bool, make_model: MakeModel
+) -> None:
+    check(adapted(make_model(layerwise), mechanism, steps))
+
+
+@pytest.mark.parametrize("mechanism", ["full", "layerwise", "double_seq_bn", "lora"])
+def test_a_relaxed_backbone_without_padding(mechanism: str, make_relaxed: MakeModel) -> None:
+    check(adapted(make_relaxed(True), mechanism, (0, 1, 2, 3)))
+
+
+def rows_of_each_step(model: RecursiveAdapterModel, positions: torch.Tensor) -> list[int]:
+    """How many states, of all texts together, each step's feed-forward layer computes."""
+    seen: list[int] = []
+    hooks = [
+        block.ffn_output.register_forward_hook(lambda *call: seen.append(call[2].shape[:2].numel()))
+        for block in model.albert.encoder.blocks()
+    ]
+    model.eval()(**texts(), positions=positions)
+    for hook in hooks:
+        hook.remove()
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "last"),
+    [("double_seq_bn", PIECES), ("prefix_tuning_flat(prefix_length=3)", PIECES), ("loreft", 36)],
+)
+def test_steps_compute_no_padding(mechanism: str, last: int, make_model: MakeModel) -> None:
+    model = adapted(make_model(True), mechanism, (0, 1, 2, 3)).model
+    assert rows_of_each_step(model, POSITIONS)[:-1] == [36, 36, 36]
+    model.base_model.encoder.unpads = True
+    assert rows_of_each_step(model, POSITIONS)[:-1] == [last, last, last]
+    assert model(**texts()).logits.shape == (4, 9, 5)
+
+
+def test_texts_of_one_length_have_nothing_to_leave_out(make_model: MakeModel) -> None:
+    model = adapted(make_model(True), "lora", (0, 1, 2, 3)).model.eval()
+    ids = texts()["input_ids"]
+    whole = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "positions": POSITIONS}
+    expected = model(**whole).logits
+    model.base_model.encoder.unpads = True
+    assert torch.equal(model(**whole).logits, expected)
+
+
+def test_what_was_left_out_is_forgotten_after_an_error(make_model: MakeModel) -> None:
+    model = adapted(make_model(True), "lora", (0, 1, 2, 3)).model.eval()
+    expected = model(**texts()).logits
+    model.base_model.encoder.unpads = True
+    with pytest.raises(RuntimeError, match="out of bounds"):
+        model(**texts(), positions=torch.full((4, 1), -99))
+    assert torch.equal(model(**texts()).logits, expected)
