@@ -28,6 +28,7 @@ from rivals.measures import measure_students
 from rivals.table import as_markdown
 
 HERE = Path(__file__).resolve().parent
+TEACHER = "minilm-l6"
 TASKS = ("bc5cdr", "ncbi_disease")
 PLANS = ("full", "adapter")
 
@@ -41,7 +42,9 @@ def main() -> None:
         for name, student in chosen.items():
             _make(name, student, options)
         for size in options.sizes:
-            _run_suite(size, [name for name in chosen if name.endswith(size)], options)
+            names = [name for name in chosen if name.endswith(f"-{size}")]
+            backbones = [str((options.runs / name).resolve()) for name in names]
+            _run_suite(size, [TEACHER] if size == "100" else backbones, options)
     record = new_record()
     record["settings"] = {
         "sentences": options.sentences,
@@ -61,7 +64,13 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=Path, default=Path("runs/rivals"))
     parser.add_argument("--output", type=Path, required=True, help="the JSON file to write")
-    parser.add_argument("--sizes", nargs="+", default=["25", "12"], help="per cent of the teacher")
+    parser.add_argument(
+        "--sizes",
+        nargs="+",
+        choices=["100", "25", "12"],
+        default=["100", "25", "12"],
+        help="per cent of the teacher; 100 is the teacher itself",
+    )
     parser.add_argument("--tokens", type=int, help="word pieces to distil on")
     parser.add_argument("--sentences", type=int, default=400, help="of train")
     parser.add_argument("--dev", type=int, default=150)
@@ -97,7 +106,7 @@ def _make(name: str, student: dict[str, Any], options: argparse.Namespace) -> No
     _adapterkit("distill", str(HERE / "recipe.yaml"), *sets, *tokens, "--output", str(folder))
 
 
-def _run_suite(size: str, names: list[str], options: argparse.Namespace) -> None:
+def _run_suite(size: str, backbones: list[str], options: argparse.Namespace) -> None:
     folder = options.runs / f"suite-{size}"
     folder.mkdir(parents=True, exist_ok=True)
     counts = {"train": options.sentences, "dev": options.dev, "test": options.test}
@@ -105,7 +114,7 @@ def _run_suite(size: str, names: list[str], options: argparse.Namespace) -> None
         "name": f"rivals-{size}",
         "tasks": [str(write_first(task, folder / task, counts).resolve()) for task in TASKS],
         "plans": list(PLANS),
-        "backbones": ["minilm-l6", *(str((options.runs / name).resolve()) for name in names)],
+        "backbones": backbones,
         "seeds": options.seeds,
         "options": {"epochs": options.epochs},
     }
