@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from adapterkit.backbones.loading import Backbone, load_backbone
+from adapterkit.backbones.loading import Backbone
 from adapterkit.backbones.tokenizer_fingerprint import tokenizer_fingerprint
+from adapterkit.backbones.trained_on import TrainedOn, load_trained_on
 from adapterkit.plans.loading import load_adapted
 from adapterkit.runs.errors import UserError
 from adapterkit.runs.manifest import DataRecord
@@ -59,8 +60,11 @@ def load_package(
     """
     folder = Path(folder)
     manifest = verify_package(folder)
-    loaded = _load_backbone(folder, manifest, backbone)
-    _check_backbone(folder, manifest, loaded)
+    described, stated = folder / MANIFEST_FILE, manifest.backbone
+    where = f"{described}: backbone"
+    trained_on = TrainedOn("package", where, stated.id, stated.fingerprint, "--backbone")
+    loaded = load_trained_on(trained_on, backbone)
+    _check_fit(described, manifest, loaded)
     applied = load_adapted(loaded.model, folder, name=name)
     loaded.model.active_head = applied.head
     loaded.model.eval()
@@ -77,42 +81,22 @@ def load_package(
     )
 
 
-def _load_backbone(
-    folder: Path, manifest: PackageManifest, backbone: str | Path | None
-) -> Backbone:
-    if backbone is not None:
-        return load_backbone(backbone)
-    try:
-        return load_backbone(manifest.backbone.id)
-    except UserError as error:
+def _check_fit(described: Path, manifest: PackageManifest, loaded: Backbone) -> None:
+    """Hold the tokenizer and the longest text, which no fingerprint covers, to a package's."""
+    stated, tokenizer = manifest.backbone, tokenizer_fingerprint(loaded.tokenizer)
+    if tokenizer != stated.tokenizer:
         raise UserError(
-            "The backbone that the package belongs to was not found.",
-            where=f"{folder / MANIFEST_FILE}: backbone.id",
-            found=f"{manifest.backbone.id} ({error.problem})",
-            allowed=f"a backbone with the fingerprint {manifest.backbone.fingerprint}",
-            hint="name the folder that holds it with --backbone",
-        ) from error
-
-
-def _check_backbone(folder: Path, manifest: PackageManifest, loaded: Backbone) -> None:
-    stated = manifest.backbone
-    for what, found, allowed in (
-        ("fingerprint", loaded.fingerprint, stated.fingerprint),
-        ("tokenizer", tokenizer_fingerprint(loaded.tokenizer), stated.tokenizer),
-    ):
-        if found != allowed:
-            raise UserError(
-                "The package belongs to another backbone.",
-                where=f"{folder / MANIFEST_FILE}: backbone.{what}",
-                found=f"{found} ({loaded.id})",
-                allowed=f"{allowed} ({stated.id})",
-                hint="name the backbone it was trained on with --backbone",
-            )
+            "The package belongs to a backbone with another tokenizer.",
+            where=f"{described}: backbone.tokenizer",
+            found=f"{tokenizer} ({loaded.id})",
+            allowed=f"{stated.tokenizer} ({stated.id})",
+            hint="name the backbone it was trained on with --backbone",
+        )
     longest = loaded.model.config.max_position_embeddings
     if manifest.max_length > longest:
         raise UserError(
             "The package's windows are longer than its backbone can read.",
-            where=f"{folder / MANIFEST_FILE}: max_length",
+            where=f"{described}: max_length",
             found=str(manifest.max_length),
             allowed=f"1 to {longest}",
         )

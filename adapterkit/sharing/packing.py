@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from adapterkit.backbones.loading import Backbone as LoadedBackbone
-from adapterkit.backbones.loading import load_backbone
 from adapterkit.backbones.tokenizer_fingerprint import tokenizer_fingerprint
+from adapterkit.backbones.trained_on import TrainedOn, load_trained_on
 from adapterkit.plans.step_plan import StepPlan
 from adapterkit.runs.atomic import atomic_directory, write_json, write_text
 from adapterkit.runs.directory import RunDirectory
@@ -189,17 +189,9 @@ def _origin(run: RunManifest) -> Origin:
 
 
 def _backbone_of(run: Run, backbone: str | Path | None) -> LoadedBackbone:
-    stated = run.manifest.backbone
-    loaded = load_backbone(stated.id if backbone is None else backbone)
-    if loaded.fingerprint != stated.fingerprint:
-        raise UserError(
-            "The backbone is not the one that the run was trained on.",
-            where=f"{RunDirectory(run.path).manifest_path}: backbone {stated.id}",
-            found=loaded.fingerprint,
-            allowed=stated.fingerprint,
-            hint="restore that backbone, or name where it lies with --backbone",
-        )
-    return loaded
+    stated, where = run.manifest.backbone, str(RunDirectory(run.path).manifest_path)
+    trained_on = TrainedOn("run", where, stated.id, stated.fingerprint, "--backbone")
+    return load_trained_on(trained_on, backbone)
 
 
 def public_id(backbone: LoadedBackbone) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from adapterkit.backbones.loading import Backbone, load_backbone
+from adapterkit.backbones.loading import Backbone
+from adapterkit.backbones.trained_on import TrainedOn, load_trained_on
 from adapterkit.plans.applied import AppliedPlan
 from adapterkit.plans.loading import load_adapted
 from adapterkit.runs.directory import RunDirectory
@@ -62,15 +63,8 @@ def load_run(path: str | Path, *, name: str | None = None) -> LoadedRun:
     directory = RunDirectory(Path(path))
     manifest = Run.load(directory.path).manifest
     task = saved_task(manifest, directory.manifest_path)
-    backbone = load_backbone(manifest.backbone.id)
-    if backbone.fingerprint != manifest.backbone.fingerprint:
-        raise UserError(
-            "the backbone is not the one the run was trained on",
-            where=f"{directory.manifest_path}: backbone {manifest.backbone.id}",
-            found=backbone.fingerprint,
-            allowed=manifest.backbone.fingerprint,
-            hint="restore that backbone, or tune again",
-        )
+    where, stated = str(directory.manifest_path), manifest.backbone
+    backbone = load_trained_on(TrainedOn("run", where, stated.id, stated.fingerprint))
     max_length = _max_length(manifest, directory, backbone)
     applied = load_adapted(backbone.model, directory.adapter_path, name=name)
     backbone.model.active_head = applied.head

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from adapterkit.backbones.loading import Backbone, load_backbone
+from adapterkit.backbones.loading import Backbone
 from adapterkit.backbones.safety import read_json
+from adapterkit.backbones.trained_on import TrainedOn, load_trained_on
 from adapterkit.plans.loading import load_adapted
 from adapterkit.plans.manifest import PLAN_FILE
 from adapterkit.runs.directory import RunDirectory
@@ -168,23 +169,17 @@ def load_teacher(teacher: Teacher, backbone: str | None) -> Backbone:
     Raises:
         UserError: Its backbone is gone or another one, or it is damaged or has no head.
     """
-    stated = teacher.stated
-    loaded = _load_backbone(teacher, backbone)
-    if loaded.fingerprint != stated.backbone.fingerprint:
-        raise UserError(
-            "The backbone is not the one that the teacher was trained on.",
-            where=f"{_OPTION} {teacher.folder}: backbone {loaded.id}",
-            found=loaded.fingerprint,
-            allowed=stated.backbone.fingerprint,
-            hint="restore that backbone, or name where it lies with --teacher-backbone",
-        )
+    stated, where = teacher.stated, f"{_OPTION} {teacher.folder}"
+    id_, fingerprint = stated.backbone.id, stated.backbone.fingerprint
+    described = TrainedOn("teacher", where, id_, fingerprint, "--teacher-backbone")
+    loaded = load_trained_on(described, backbone)
     head = load_adapted(loaded.model, teacher.adapted).head
     numbers = loaded.model.heads[head].config.get("label2id") if head is not None else None
     outputs = tuple(sorted(numbers or {}, key=(numbers or {}).__getitem__))
     if outputs != stated.labels:
         raise UserError(
             "The teacher's head contradicts its description.",
-            where=f"{_OPTION} {teacher.folder}",
+            where=where,
             found=", ".join(outputs) or "no head",
             allowed=", ".join(stated.labels),
             hint="make the teacher again",
@@ -192,22 +187,6 @@ def load_teacher(teacher: Teacher, backbone: str | None) -> Backbone:
     loaded.model.active_head = head
     loaded.model.eval()
     return loaded
-
-
-def _load_backbone(teacher: Teacher, backbone: str | None) -> Backbone:
-    stated = teacher.stated.backbone
-    if backbone is not None:
-        return load_backbone(backbone)
-    try:
-        return load_backbone(stated.id)
-    except UserError as error:
-        raise UserError(
-            "The teacher's backbone was not found.",
-            where=f"{_OPTION} {teacher.folder}",
-            found=f"{stated.id} ({error.problem})",
-            allowed=f"a backbone with the fingerprint {stated.fingerprint}",
-            hint="name the folder that holds it with --teacher-backbone",
-        ) from error
 
 
 def _adapted_of(folder: Path) -> Path:

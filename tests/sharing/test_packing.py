@@ -182,7 +182,7 @@ def test_a_taken_output_is_left_alone(finished: Run, tmp_path: Path) -> None:
 
 
 def test_another_backbone_is_refused(package: Path, plain_backbone: Path) -> None:
-    with pytest.raises(UserError, match="another backbone") as caught:
+    with pytest.raises(UserError, match="not the one that the package was trained") as caught:
         load_adapter(package, backbone=plain_backbone)
     assert content(package)["backbone"]["fingerprint"] in str(caught.value)
     with pytest.raises(UserError, match="another backbone"):

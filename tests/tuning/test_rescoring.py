@@ -136,14 +136,15 @@ class TestRefusals:
         folder = tmp_path / "made" / "backbone"
         shutil.rmtree(folder)
         make_backbone(tmp_path / "other", seed=1).rename(folder)
-        with pytest.raises(UserError, match="not the one the run was trained on") as error:
+        with pytest.raises(UserError, match="not the one that the run was trained on") as error:
             evaluate_run(run.path)
-        assert error.value.allowed == run.manifest.backbone.fingerprint
+        assert run.manifest.backbone.fingerprint in str(error.value.allowed)
 
     def test_a_backbone_that_is_gone(self, run: Run, tmp_path: Path) -> None:
         shutil.rmtree(tmp_path / "made")
-        with pytest.raises(UserError, match="no such backbone"):
+        with pytest.raises(UserError, match="was not found") as error:
             evaluate_run(run.path)
+        assert "no such backbone" in str(error.value.found)
 
     @pytest.mark.parametrize(
         ("field", "value", "words"),

@@ -233,7 +233,7 @@ def test_a_package_teaches_as_its_run_does(
     assert by_package.teacher is not None
     assert by_run.teacher is not None
     assert by_package.teacher.score == by_run.teacher.score
-    with pytest.raises(UserError, match="backbone was not found") as caught:
+    with pytest.raises(UserError, match="trained on was not found") as caught:
         prepare(Request(**{**request.as_dict(), "teacher": packed["teacher"]}), Silence())
     assert "--teacher-backbone" in str(caught.value)
 
