@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -24,14 +25,23 @@ def compress(
             "share, or truncated SVD and pruning.",
         ),
     ],
-    target: Annotated[
-        float,
-        typer.Option("--target", metavar="SHARE", help="Parameters to keep, as a share: 0.25."),
-    ],
     directory: Annotated[
         Path,
         typer.Option("--output", metavar="DIR", help="The folder to write; it must not exist yet."),
     ],
+    target: Annotated[
+        float | None,
+        typer.Option("--target", metavar="SHARE", help="Parameters to keep, as a share: 0.25."),
+    ] = None,
+    forms: Annotated[
+        Path | None,
+        typer.Option(
+            "--forms",
+            metavar="FILE.yaml",
+            help="In place of a target: the factors of every matrix, such as "
+            "'attention: {rows: [2, 192], columns: [192, 2]}'.",
+        ),
+    ] = None,
     source: Annotated[
         str,
         typer.Option(
@@ -69,12 +79,19 @@ def compress(
     from adapterkit.runs.atomic import ensure_writable
     from adapterkit.students.compressing import compress as compressed
     from adapterkit.students.compression import Compression, check_values
+    from adapterkit.students.form_files import read_forms
 
-    compression = Compression(method, target, svd=svd, start=start)
+    # What the file has to hold is known once the backbone is loaded.
+    compression = Compression(
+        method, target, svd=svd, start=start, forms=None if forms is None else {}
+    )
     check_values(compression)
     ensure_writable(directory)
     with output.clear_stdout(json):
         backbone = load_backbone(source)
+        if forms is not None:
+            read = read_forms(forms, method, backbone.model.config)
+            compression = replace(compression, forms=read)
         made = compressed(backbone, compression, prune=prune == "now")
         card = _card(backbone, compression, made, pruned=prune == "now")
         save_backbone(made.model, backbone.tokenizer, directory, card=card)

@@ -28,7 +28,8 @@ from adapterkit.backbones.tying import (
     iter_storage_names,
     step_name,
 )
-from adapterkit.students.compression import Compression, Planned, plan_compression
+from adapterkit.students.compression import Compression
+from adapterkit.students.compression_plan import Planned, plan_compression
 
 if TYPE_CHECKING:
     from adapterkit.backbones.loading import Backbone
@@ -70,7 +71,7 @@ class Compressed:
 
 
 def plan_for(backbone: Backbone, compression: Compression) -> Planned:
-    """What `backbone` would become; see `compression.plan_compression`.
+    """What `backbone` would become; see `compression_plan.plan_compression`.
 
     Raises:
         UserError: It is compressed already, or the target cannot be met.

@@ -171,6 +171,37 @@ def test_compress_prints_the_error_of_each_matrix(cli, bert, tmp_path):
     assert f"student.backbone={tmp_path / 'small'}" in done.stdout
 
 
+def test_compress_takes_the_factors_from_a_file(cli, bert, tmp_path):
+    forms = tmp_path / "forms.yaml"
+    forms.write_text(
+        "embeddings: {rows: [7, 1], columns: [4, 4]}\n"
+        "attention: {rows: [4, 4], columns: [2, 8]}\n"
+        "ffn: {rows: [6, 4], columns: [4, 4], terms: 2}\n"
+        "ffn_output: {rows: [4, 4], columns: [6, 4]}\n"
+    )
+    common = ("backbones", "compress", "--method", "kronecker", "--from", bert, "--output")
+    done = cli(*common, tmp_path / "small", "--forms", forms, "--json")
+    assert done.status == 0, done.stderr
+    assert done.json["forms"]["ffn"]["rows"] == [6, 4]
+    assert (
+        json.loads((tmp_path / "small" / "card.json").read_text())["compression"]["target"] is None
+    )
+
+    forms.write_text(
+        forms.read_text().replace("[6, 4], columns: [4, 4]", "[5, 4], columns: [4, 4]")
+    )
+    for more, told in (
+        (("--forms", forms), "rows could be"),
+        (("--forms", tmp_path / "nowhere.yaml"), "nowhere.yaml"),
+        (("--forms", forms, "--target", "0.5"), "both"),
+        ((), "neither"),
+    ):
+        outcome = cli(*common, tmp_path / "other", *more)
+        assert outcome.status == 2, more
+        assert told in outcome.stderr, (more, outcome.stderr)
+        assert not (tmp_path / "other").exists()
+
+
 def test_compress_refuses_before_any_work(cli, bert, tiny_backbone, tmp_path):
     for arguments, said in (
         (("--from", tiny_backbone), "compressed already"),

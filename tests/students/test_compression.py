@@ -12,7 +12,8 @@ from adapterkit.backbones.factorised.places import TABLE
 from adapterkit.backbones.shape import BackboneShape
 from adapterkit.backbones.tying import LINEARS
 from adapterkit.runs.errors import UserError
-from adapterkit.students.compression import METHODS, Compression, plan_compression
+from adapterkit.students.compression import METHODS, Compression
+from adapterkit.students.compression_plan import plan_compression
 from adapterkit.students.factor_sizes import linear_flops
 
 MINILM = BackboneShape(
