@@ -26,6 +26,7 @@ from first_sentences import write_first
 from recording import new_record, write_record, write_text
 from rivals.measures import measure_students
 from rivals.table import as_markdown
+from rivals.taught import run_taught
 
 HERE = Path(__file__).resolve().parent
 TEACHER = "minilm-l6"
@@ -45,6 +46,9 @@ def main() -> None:
             names = [name for name in chosen if name.endswith(f"-{size}")]
             backbones = [str((options.runs / name).resolve()) for name in names]
             _run_suite(size, [TEACHER] if size == "100" else backbones, options)
+        if options.taught:
+            epochs = ["--epochs", str(options.epochs)]
+            run_taught(options.runs, list(chosen), TASKS, options.seeds, epochs, _adapterkit)
     record = new_record()
     record["settings"] = {
         "sentences": options.sentences,
@@ -78,6 +82,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument(
+        "--taught", action="store_true", help="tune in full beside the tuned teacher too"
+    )
     parser.add_argument("--note", help="what a reader must know of these runs")
     parser.add_argument("--only-record", action="store_true", help="write what there is")
     return parser.parse_args()
@@ -128,14 +135,15 @@ def _run_suite(size: str, backbones: list[str], options: argparse.Namespace) -> 
 
 def _scores(options: argparse.Namespace) -> list[dict[str, Any]]:
     found = []
-    for path in sorted(options.runs.glob("cells-*/cells/*/run/run.json")):
+    paths = [*options.runs.glob("cells-*/cells/*/run/run.json")]
+    for path in sorted([*paths, *options.runs.glob("taught/*/run.json")]):
         manifest = json.loads(path.read_text(encoding="utf-8"))
         found.append(
             {
                 "student": Path(manifest["backbone"]["id"]).name,
                 "fingerprint": manifest["backbone"]["fingerprint"],
                 "task": manifest["task"].removesuffix("-first"),
-                "plan": "full" if manifest["plan"].endswith("full") else "adapter",
+                "plan": _plan(manifest),
                 "seed": manifest["seed"],
                 "trainable": manifest["ledger"]["trainable"],
                 "dev": manifest["metrics"]["dev"]["score"],
@@ -144,6 +152,12 @@ def _scores(options: argparse.Namespace) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def _plan(manifest: dict[str, Any]) -> str:
+    if "teacher" in manifest:
+        return "full, taught"
+    return "full" if manifest["plan"].endswith("full") else "adapter"
 
 
 def _adapterkit(*arguments: str) -> None:

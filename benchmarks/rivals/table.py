@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
+PLANS = ("full", "full, taught", "adapter")
 TITLES = {"bc5cdr": "BC5CDR", "ncbi_disease": "NCBI-disease"}
 
 
@@ -12,7 +13,7 @@ def as_markdown(record: dict[str, Any]) -> str:
     """The record as a Markdown page."""
     settings = record["settings"]
     columns = sorted({(run["task"], run["plan"]) for run in record["runs"]})
-    columns.sort(key=lambda column: (column[0], column[1] != "full"))
+    columns.sort(key=lambda column: (column[0], PLANS.index(column[1])))
     heads = [f"{TITLES.get(task, task)}, {plan}" for task, plan in columns]
     lines = [
         "# Rival students of one teacher",
