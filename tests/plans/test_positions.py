@@ -53,8 +53,8 @@ def check(applied: AppliedPlan) -> None:
     expected = everything.logits.gather(1, POSITIONS[..., None].expand(-1, -1, 5))
     with torch.no_grad():
         states = prefix_states(model, **batch)
+    whole = gradients(applied, everything.loss)
     for below in (None, states) if model.base_model.frozen_prefix else (None,):
-        whole = gradients(applied, model(**batch, labels=all_labels()).loss)
         for model.base_model.encoder.unpads in (False, True):
             some = model(**batch, states=below, positions=POSITIONS, labels=chosen_labels())
             assert torch.allclose(some.logits, expected, rtol=0, atol=1e-10)

@@ -163,7 +163,7 @@ def test_nothing_is_loaded(
     def never(*args: object, **kwargs: object) -> None:
         raise AssertionError("something was loaded")
 
-    monkeypatch.setattr("adapterkit.sharing.loading.load_backbone", never)
+    monkeypatch.setattr("adapterkit.sharing.loading.load_trained_on", never)
     monkeypatch.setattr("adapterkit.sharing.loading.load_adapted", never)
     with pytest.raises(UserError):
         load_adapter(tmp_path / "package", backbone=backbone)
