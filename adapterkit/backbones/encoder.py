@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -46,6 +47,11 @@ class RecursiveEncoder(AlbertTransformer):  # type: ignore[misc]
     gradient_checkpointing = False
     unpads = False
     """Whether padding is left out where no adapter forbids it and only some tokens are read."""
+    training_dtype: torch.dtype | None = None
+    """What the steps that are in training mode compute matrix products in, if not in float32.
+
+    Steps in evaluation mode, such as those of a frozen prefix, stay exact.
+    """
     active_side: str | None = None
     """Name of the side path that reads the steps, if one does. Nothing learns inside them then."""
 
@@ -209,19 +215,26 @@ class RecursiveEncoder(AlbertTransformer):  # type: ignore[misc]
         all_states: tuple[torch.Tensor, ...] | None = (states,) if output_hidden_states else None
         all_attentions: tuple[torch.Tensor, ...] | None = () if output_attentions else None
         masks = [None] * len(groups) if head_mask is None else head_mask
-        for step in steps:
-            arguments = (states, attention_mask, masks[step : step + 1], output_attentions)
-            if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
-                output = self._gradient_checkpointing_func(groups[step].__call__, *arguments)
-            else:
-                output = groups[step](*arguments)
-            states = output[0]
-            if all_attentions is not None:
-                all_attentions += tuple(output[-1])
-            if all_states is not None:
-                all_states += (states,)
+        # One context for all that learn: it casts a matrix that they share once.
+        with ExitStack() as lowered:
+            dtype = self.training_dtype
+            for step in steps:
+                if dtype is not None and groups[step].training:
+                    lowered.enter_context(torch.autocast(states.device.type, dtype))
+                    dtype = None
+                arguments = (states, attention_mask, masks[step : step + 1], output_attentions)
+                if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
+                    output = self._gradient_checkpointing_func(groups[step].__call__, *arguments)
+                else:
+                    output = groups[step](*arguments)
+                states = output[0]
+                if all_attentions is not None:
+                    all_attentions += tuple(output[-1])
+                if all_states is not None:
+                    all_states += (states,)
+        last = states if self.training_dtype is None else states.to(hidden_states.dtype)
         return BaseModelOutput(
-            last_hidden_state=states, hidden_states=all_states, attentions=all_attentions
+            last_hidden_state=last, hidden_states=all_states, attentions=all_attentions
         )
 
 

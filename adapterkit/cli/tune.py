@@ -66,6 +66,15 @@ def tune(
             "--limit-train", metavar="N", min=1, help="Train on the first N examples only."
         ),
     ] = None,
+    precision: Annotated[
+        str,
+        typer.Option(
+            "--precision",
+            metavar="float32|bf16",
+            help="Train in bfloat16, where the processor or GPU has it in hardware; weights and "
+            "scores stay float32.",
+        ),
+    ] = "float32",
     protocol: options.Protocol = "word",
     prefix_cache: Annotated[
         str,

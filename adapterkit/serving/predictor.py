@@ -13,6 +13,7 @@ from adapterkit.serving.predictions import Prediction
 from adapterkit.serving.reading import Reader
 from adapterkit.sharing.loading import load_learned
 from adapterkit.tasks.config import TaskConfig
+from adapterkit.tuning.devices import move
 from adapterkit.tuning.evaluation import predict_logits
 from adapterkit.tuning.reloading import LoadedAdapter
 
@@ -75,6 +76,7 @@ def load_adapter(source: str | Path, *, backbone: str | Path | None = None) -> P
         UserError: If it is unfinished or damaged, or its backbone is gone or has changed.
     """
     run = load_learned(source, backbone=backbone)
+    move(run.backbone.model)
     # Its weights change no more, and a text may come alone.
     with torch.no_grad():
         fuse_updates(run.backbone.model)

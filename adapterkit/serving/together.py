@@ -11,6 +11,7 @@ from adapterkit.serving.predictions import Prediction
 from adapterkit.serving.reading import Reader
 from adapterkit.sharing.loading import load_learned
 from adapterkit.tasks.config import TaskConfig
+from adapterkit.tuning.devices import move
 
 # Adapters are found in each other's models by their names, which therefore have to be the same.
 _NAME = "task"
@@ -134,5 +135,7 @@ def load_adapters(paths: Sequence[str | Path], *, backbone: str | Path | None = 
     if not paths:
         raise ValueError("load_adapters needs a run directory, or several")
     runs = [load_learned(path, name=_NAME, backbone=backbone) for path in paths]
+    for run in runs:
+        move(run.backbone.model)
     readers = [Reader.of(run) for run in runs]
     return Predictors([Path(path) for path in paths], readers, plan_routes(runs))

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from accelerate import PartialState
-
 from adapterkit.runs.directory import RunDirectory
 from adapterkit.runs.progress import Progress
+from adapterkit.tuning.devices import move
 from adapterkit.tuning.prefix import with_states
 from adapterkit.tuning.prepare import Prepared
 
@@ -25,8 +24,7 @@ def keep_prefix(prepared: Prepared, directory: RunDirectory, progress: Progress)
         directory: Its directory, whose ``state.json`` is there.
         progress: Told how it goes.
     """
-    # Where transformers' Trainer will put it.
-    prepared.applied.model.to(PartialState().device)
+    move(prepared.applied.model)
     started = time.monotonic()
     state = directory.load_state()
     before = state.get("cached")

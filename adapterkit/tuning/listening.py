@@ -6,13 +6,12 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from accelerate import PartialState
-
 from adapterkit.backbones.loading import Backbone
 from adapterkit.backbones.tokenizer_fingerprint import tokenizer_fingerprint
 from adapterkit.runs.errors import UserError
 from adapterkit.runs.progress import Progress
 from adapterkit.tasks.config import TaskConfig
+from adapterkit.tuning.devices import move
 from adapterkit.tuning.evaluation import EvaluationSplit, predict_logits
 from adapterkit.tuning.request import Request
 from adapterkit.tuning.settings import check_range
@@ -103,8 +102,7 @@ def listen(
     progress.begin("loading the teacher")
     loaded = load_teacher(teacher, request.teacher_backbone)
     _check_readable(teacher, loaded, student, train)
-    # Where transformers' Trainer will put the student.
-    loaded.model.to(PartialState().device)
+    move(loaded.model)
     progress.begin("asking the teacher", len(train.encoded.windows))
     started = time.monotonic()
     logits = predict_logits(loaded.model, train, progress)

@@ -107,6 +107,7 @@ def prepare(request: Request, progress: Progress) -> Prepared:
         learning_rate=request.learning_rate,
         batch_tokens=request.batch_tokens,
         patience=request.patience,
+        precision=request.precision,
     )
     if name not in backbone.model.heads:
         add_head(backbone.model, task, name, request.seed)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from adapterkit.runs.errors import UserError
 from adapterkit.tasks.encoding import Protocol
+from adapterkit.tuning.settings import Precision
 
 PrefixCacheMode = Literal["auto", "off"]
 
@@ -31,6 +32,7 @@ class Request:
         batch_tokens: Word pieces a batch, padding included.
         patience: Epochs without a better dev score after which training stops.
         limit_train: Train on the first so many examples.
+        precision: Of the matrix products in the steps that learn, while they are trained.
         protocol: How NER is scored.
         prefix_cache: Whether the states of the frozen prefix are kept; see `prefix`.
         start_from: Folder of an adapted model whose weights the run starts from.
@@ -52,6 +54,7 @@ class Request:
     batch_tokens: int | None = None
     patience: int | None = None
     limit_train: int | None = None
+    precision: Precision = "float32"
     protocol: Protocol = "word"
     prefix_cache: PrefixCacheMode = "auto"
     start_from: str | None = None

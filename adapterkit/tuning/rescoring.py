@@ -12,6 +12,7 @@ from adapterkit.tasks.config import TaskConfig
 from adapterkit.tasks.locating import SPLITS
 from adapterkit.tasks.registry import load_task
 from adapterkit.tasks.sources import TaskData, load_data
+from adapterkit.tuning.devices import move
 from adapterkit.tuning.evaluation import (
     EvaluationSplit,
     evaluation_split,
@@ -76,6 +77,7 @@ def evaluate_adapter(
     progress = progress or Silence()
     config = loaded.task if task is None else _other_task(loaded, task)
     data_read = read_split(loaded, split, data, config)
+    move(loaded.applied.model)
     scored = with_found_states(loaded.applied, data_read.split)
     progress.begin(f"scoring {split}", len(scored.encoded.windows))
     metrics = score_split(scored, predict_split(loaded.applied.model, scored, progress))

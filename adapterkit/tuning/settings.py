@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from adapterkit.runs.errors import UserError
+
+Precision = Literal["float32", "bf16"]
+PRECISIONS: tuple[str, ...] = get_args(Precision)
 
 LEARNING_RATES: Mapping[str, float] = {
     "full": 3e-4,
@@ -46,6 +49,8 @@ class Settings:
         warmup_ratio: Share of the updates in which the rate rises; it falls linearly after.
         max_grad_norm: Gradients are clipped to this norm.
         patience: Epochs without a better dev score after which training stops; ``None`` never.
+        precision: Of the matrix products in the steps that learn, while they are trained. Weights,
+            frozen steps and whatever is scored are float32.
     """
 
     epochs: int
@@ -56,6 +61,7 @@ class Settings:
     warmup_ratio: float = 0.06
     max_grad_norm: float = 1.0
     patience: int | None = None
+    precision: Precision = "float32"
 
     def as_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -71,6 +77,7 @@ def resolve_settings(
     learning_rate: float | None = None,
     batch_tokens: int | None = None,
     patience: int | None = None,
+    precision: Precision = "float32",
 ) -> Settings:
     """Fill in what the user left open.
 
@@ -87,6 +94,7 @@ def resolve_settings(
         learning_rate: Chosen by the user, for everything that learns.
         batch_tokens: Chosen by the user; at least one window always fits.
         patience: Chosen by the user.
+        precision: Chosen by the user.
 
     Raises:
         UserError: If a choice is out of range.
@@ -95,6 +103,13 @@ def resolve_settings(
     check_range("--lr", learning_rate, 1e-8, 1.0)
     check_range("--batch-tokens", batch_tokens, 8, 1_000_000)
     check_range("--patience", patience, 1, 10_000)
+    if precision not in PRECISIONS:
+        raise UserError(
+            "the precision cannot be set so",
+            where="--precision",
+            found=precision,
+            allowed=PRECISIONS,
+        )
     fewest = _FEWEST_EPOCHS if "full" in families else _FEWEST_WITHOUT_BLOCK
     passes = math.ceil(_EXAMPLES_SEEN / examples)
     rates = LEARNING_RATES
@@ -106,6 +121,7 @@ def resolve_settings(
         batch_tokens=batch_tokens or _BATCH_TOKENS,
         max_length=max_length,
         patience=patience,
+        precision=precision,
     )
 
 

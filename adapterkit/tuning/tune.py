@@ -31,6 +31,7 @@ from adapterkit.tuning.profiling import profiling
 from adapterkit.tuning.request import PrefixCacheMode, Request, check_same
 from adapterkit.tuning.results import batch_padding, drop_work, write_results
 from adapterkit.tuning.run import Run
+from adapterkit.tuning.settings import Precision
 from adapterkit.tuning.starting import adapted_folder
 from adapterkit.tuning.teacher import teacher_folder
 from adapterkit.tuning.trainer import PlanTrainer
@@ -51,6 +52,7 @@ def tune(
     batch_tokens: int | None = None,
     patience: int | None = None,
     limit_train: int | None = None,
+    precision: Precision = "float32",
     protocol: Protocol = "word",
     prefix_cache: PrefixCacheMode = "auto",
     start_from: str | Path | None = None,
@@ -81,6 +83,8 @@ def tune(
         batch_tokens: Word pieces a batch, padding included.
         patience: Stop after so many epochs without a better dev score.
         limit_train: Train on the first so many examples.
+        precision: ``"bf16"`` computes the matrix products of training in bfloat16, in the steps
+            that learn; weights, frozen steps and scores stay float32.
         protocol: ``"word"``, or ``"nlpie"`` to reproduce its figures.
         prefix_cache: ``"off"`` runs the steps below the lowest that learns with every batch;
             ``"auto"`` once a text, where that is exact.
@@ -119,6 +123,7 @@ def tune(
         batch_tokens=batch_tokens,
         patience=patience,
         limit_train=limit_train,
+        precision=precision,
         protocol=protocol,
         prefix_cache=prefix_cache,
         start_from=None if start_from is None else str(adapted_folder(start_from)),

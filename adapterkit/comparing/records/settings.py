@@ -16,7 +16,8 @@ def settings_of(record: RunRecord) -> dict[str, Any]:
 
     Learning rates of mechanisms that the plan does not name are left out: nothing learned by them.
     Among them is the ``teacher``, ``none`` where labels alone were learned. The tasks of adapters
-    that stayed frozen are told with them, as ``fused`` or ``stacked``.
+    that stayed frozen are told with them, as ``fused`` or ``stacked``. Runs older than the option
+    were computed in float32.
     """
     settings = {**_flat(record.manifest.hyperparameters), **_frozen_tasks(record)}
     families = _families(record.manifest.plan)
@@ -25,7 +26,7 @@ def settings_of(record: RunRecord) -> dict[str, Any]:
         for name, value in settings.items()
         if not name.startswith(_RATES) or name.removeprefix(_RATES) in families
     }
-    return {**kept, "teacher": teacher_of(record) or "none"}
+    return {"precision": "float32", **kept, "teacher": teacher_of(record) or "none"}
 
 
 def teacher_of(record: RunRecord) -> str | None:

@@ -13,6 +13,7 @@ Rate = Annotated[float, Field(ge=1e-8, le=1.0)]
 Tokens = Annotated[int, Field(ge=8, le=1_000_000, strict=True)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1, strict=True)]
+PrecisionName = Literal["float32", "bf16"]
 ProtocolName = Literal["word", "nlpie"]
 CacheMode = Literal["auto", "off"]
 
@@ -30,6 +31,7 @@ class Options(_Section):
     patience: Count | None = None
     limit_train: Count | None = None
     """Train on the first so many examples."""
+    precision: PrecisionName | None = None
     protocol: ProtocolName | None = None
     prefix_cache: CacheMode | None = None
 

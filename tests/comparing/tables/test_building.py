@@ -121,6 +121,15 @@ def test_other_learning_rates_are_another_row(tmp_path):
     assert by_reference[True].settings == "learning_rate=0.001"
 
 
+def test_another_precision_is_another_row(tmp_path):
+    make_run(tmp_path / "older", seed=0, skill=0.7)
+    content = json.loads((tmp_path / "older" / "run.json").read_text())["hyperparameters"]
+    assert "precision" not in content
+    make_run(tmp_path / "other", seed=0, hyperparameters={**content, "precision": "bf16"})
+    (table,) = build_tables(*read_runs([tmp_path]), draws=DRAWS)
+    assert {row.settings for row in table.rows} == {"precision=float32", "precision=bf16"}
+
+
 def test_runs_with_a_teacher_are_another_row_and_no_reference(tmp_path):
     teacher = {"plan": "0-5:full", "sha256": "ab" * 32, "weight": 1.0, "temperature": 2.0}
     for seed in range(2):

@@ -1,0 +1,65 @@
+"""``--precision bf16``: what a run trained in bfloat16 is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from adapterkit.runs.errors import UserError
+from adapterkit.runs.interruption import Interrupted
+from adapterkit.tuning.run import Run
+from adapterkit.tuning.tune import resume_run
+
+from .conftest import RunTiny, assert_same, evaluate_run, learned
+from .test_resuming import StopAt
+
+PLAN = "0:frozen 1-2:adapter"
+
+
+@pytest.fixture(scope="module")
+def lowered(run_tiny: RunTiny, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    output = tmp_path_factory.mktemp("lowered") / "run"
+    return run_tiny(plan=PLAN, precision="bf16", output=output)
+
+
+def test_it_is_another_run_that_learns_as_well(
+    lowered: Run, run_tiny: RunTiny, tmp_path: Path
+) -> None:
+    exact = run_tiny(plan=PLAN, output=tmp_path / "run")
+    assert lowered.manifest.hyperparameters["precision"] == "bf16"
+    assert exact.manifest.hyperparameters["precision"] == "float32"
+    assert learned(lowered.path) != learned(exact.path)
+    assert lowered.metrics["test"]["score"] == pytest.approx(
+        exact.metrics["test"]["score"], abs=0.1
+    )
+
+
+def test_it_is_scored_in_float32(lowered: Run) -> None:
+    assert evaluate_run(lowered.path)["metrics"] == lowered.metrics["test"]
+
+
+def test_kept_states_change_nothing(lowered: Run, run_tiny: RunTiny, tmp_path: Path) -> None:
+    assert lowered.manifest.model_extra["prefix"]["steps"] == 1
+    again = run_tiny(plan=PLAN, precision="bf16", prefix_cache="off", output=tmp_path / "run")
+    assert again.metrics["test"]["score"] == pytest.approx(
+        lowered.metrics["test"]["score"], abs=0.02
+    )
+
+
+def test_stopped_and_resumed_it_ends_the_same(
+    lowered: Run, run_tiny: RunTiny, tmp_path: Path
+) -> None:
+    with pytest.raises(Interrupted):
+        run_tiny(
+            plan=PLAN, precision="bf16", output=tmp_path / "run", progress=StopAt("training", 9)
+        )
+    assert_same(resume_run(tmp_path / "run"), lowered)
+
+
+def test_other_precisions_are_refused(run_tiny: RunTiny, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="precision") as caught:
+        run_tiny(precision="fp16", output=tmp_path / "run")
+    assert caught.value.where == "--precision"
+    assert caught.value.allowed == "float32, bf16"
+    assert not (tmp_path / "run").exists()
