@@ -6,7 +6,7 @@ Typed again, it goes on where it was stopped; `--only` and more `--trials` add t
 Every trial is a process of its own, from its start to its end: loading, encoding, training, and
 predicting dev and test. Trials of different competitors alternate, and medians are reported.
 adapterkit begins each trial with an empty prefix cache, and scores dev after every epoch, which the
-peers do not; so dev is small.
+peers do not; so dev is small. Where there is a GPU, all of them train on it.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ COMPETITORS = (
     Competitor("PEFT, LoRA on 3-5", "peft_lora.py", "--lr 2e-3 --steps 3-5"),
     Competitor("adapterkit, layer-wise adapters", "adapterkit", "--mode layerwise"),
     Competitor("adapterkit, bottlenecks", "adapterkit", "--mode adapter"),
+    Competitor("adapterkit, bottlenecks, bf16", "adapterkit", "--mode adapter --precision bf16"),
     Competitor("adapterkit, bottlenecks on 3-5", "adapterkit", "--mode adapter --steps 3-5"),
     Competitor(
         "adapterkit, bottlenecks on 3-5, no cache",
@@ -115,7 +116,8 @@ def main() -> None:
             record["note"] = options.note
         done = {(trial["competitor"], trial["seed"]) for trial in record["trials"]}
         for trial in range(options.trials):
-            rate = matrix_product_rate(torch.device("cpu"), torch.float32)
+            device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+            rate = matrix_product_rate(device, torch.float32)
             record["matrix_product_rates"].append(rate)
             for competitor in COMPETITORS:
                 if options.only and not any(part in competitor.name for part in options.only):

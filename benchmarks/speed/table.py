@@ -21,7 +21,7 @@ def speed_table(record: dict[str, Any]) -> str:
         f"{settings['sentences']} sentences of bc5cdr's train and test, {settings['dev']} of dev,"
         f" {settings['epochs']} epochs, {settings['batch']} sentences a batch"
         f" ({settings['batch_tokens']} word pieces for adapterkit), {settings['threads']} threads"
-        f" of {record['hardware']['cpu']}; commit `{record['commit'][:10]}`, {record['date']}."
+        f" of {_machine(record['hardware'])}; commit `{record['commit'][:10]}`, {record['date']}."
         f" Square matrix products ran at {min(rates):.0f} to {max(rates):.0f} GFLOP/s between the"
         " trials."
         + (f" {record['note']}" if "note" in record else "")
@@ -41,6 +41,10 @@ def speed_table(record: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _machine(hardware: dict[str, Any]) -> str:
+    return " and ".join(hardware[kind] for kind in ("cpu", "gpu") if hardware.get(kind))
 
 
 def _row(name: str, trials: Sequence[dict[str, Any]], base: dict[str, float]) -> str:
