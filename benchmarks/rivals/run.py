@@ -46,9 +46,8 @@ def main() -> None:
             names = [name for name in chosen if name.endswith(f"-{size}")]
             backbones = [str((options.runs / name).resolve()) for name in names]
             _run_suite(size, [TEACHER] if size == "100" else backbones, options)
-        if options.taught:
-            epochs = ["--epochs", str(options.epochs)]
-            run_taught(options.runs, list(chosen), TASKS, options.seeds, epochs, _adapterkit)
+        epochs = ["--epochs", str(options.epochs)]
+        run_taught(options.runs, list(chosen), options.taught, options.seeds, epochs, _adapterkit)
     record = new_record()
     record["settings"] = {
         "sentences": options.sentences,
@@ -83,7 +82,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument(
-        "--taught", action="store_true", help="tune in full beside the tuned teacher too"
+        "--taught",
+        nargs="+",
+        choices=TASKS,
+        default=[],
+        help="tasks for which to tune in full beside the tuned teacher too",
     )
     parser.add_argument("--note", help="what a reader must know of these runs")
     parser.add_argument("--only-record", action="store_true", help="write what there is")
