@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from adapterkit.comparing.records.left_out import LeftOut
 from adapterkit.comparing.records.mixing import check_comparable
@@ -80,7 +81,8 @@ def _table(runs: Sequence[RunRecord], left_out: Sequence[LeftOut], asked: _Asked
     contrasts = Contrasts(asked.split, asked.draws)
     groups = group_runs(runs)
     references = {b: find_reference(_of(groups, b), asked.reference) for b in _backbones(groups)}
-    rows = [_row(group, asked.split) for group in groups]
+    names = _backbone_names(runs)
+    rows = [_row(group, asked.split, names[_backbone(group)]) for group in groups]
     compared = [
         _compared(row, references[_backbone(group)], contrasts)
         for row, group in zip(rows, groups, strict=True)
@@ -92,7 +94,7 @@ def _table(runs: Sequence[RunRecord], left_out: Sequence[LeftOut], asked: _Asked
         task=first.task,
         metric=str(first.metrics[asked.split]["metric"]),
         protocol=_joined(run.manifest.protocol for run in runs),
-        data=_joined(_data(run) for run in runs),
+        data=_joined(_data(run, asked.split) for run in runs),
         rows=tuple(ordered),
         notes=(),
         left_out=tuple(left_out),
@@ -103,14 +105,14 @@ def _table(runs: Sequence[RunRecord], left_out: Sequence[LeftOut], asked: _Asked
     return replace(table, notes=(*asked.notes, *table_notes(table, documents, asked.draws)))
 
 
-def _row(group: Group, split: ScoredSplit) -> Row:
+def _row(group: Group, split: ScoredSplit, backbone: str) -> Row:
     first = group.runs[0].manifest
     ledger = first.ledger
     manifests = [run.manifest for run in group.runs]
     return Row(
         plan=first.plan,
         task=first.task,
-        backbone=first.backbone.id,
+        backbone=backbone,
         seeds=tuple(manifest.seed for manifest in manifests),
         task_parameters=ledger.trainable - ledger.head,
         head_parameters=ledger.head,
@@ -173,9 +175,28 @@ def _of(groups: Sequence[Group], backbone: str) -> list[Group]:
     return [group for group in groups if _backbone(group) == backbone]
 
 
-def _data(record: RunRecord) -> str:
+def _backbone_names(runs: Sequence[RunRecord]) -> dict[str, str]:
+    """What each backbone is called in a table, by fingerprint: of a folder its last part.
+
+    A table is for others to read, to whom the folders of a machine say nothing.
+    """
+    ids = {run.manifest.backbone.fingerprint: run.manifest.backbone.id for run in runs}
+    names = {key: Path(id_).name if Path(id_).is_absolute() else id_ for key, id_ in ids.items()}
+    shared = {name for name in names.values() if [*names.values()].count(name) > 1}
+    return {
+        key: f"{name} ({key.removeprefix('sha256:')[:8]})" if name in shared else name
+        for key, name in names.items()
+    }
+
+
+def _data(record: RunRecord, split: ScoredSplit) -> str:
+    """Where the data came from: of a folder its last part, and the split's checksum."""
     data = record.manifest.data
-    return "the built-in sample" if record.manifest.sample else f"{data.source}: {data.location}"
+    if record.manifest.sample:
+        return "the built-in sample"
+    if data.source == "hub":
+        return f"hub: {data.location}"
+    return f"{data.source}: {Path(data.location).name} ({split} {data.splits[split].sha256[:8]})"
 
 
 def _joined(words: Iterable[str]) -> str:

@@ -144,6 +144,21 @@ def test_runs_with_a_teacher_are_another_row_and_no_reference(tmp_path):
     assert any("fine-tuned teacher" in note and "2 runs of 4" in note for note in table.notes)
 
 
+def test_no_folder_of_this_machine_is_in_a_table(tmp_path):
+    folders = {"sha256:aa": "/somebody/a/student", "sha256:bb": "/somebody/b/student"}
+    for seed, (fingerprint, folder) in enumerate(folders.items()):
+        run = make_run(tmp_path / str(seed), seed=seed)
+        backbone = {"id": folder, "fingerprint": fingerprint, "steps": 6}
+        data = json.loads((run / "run.json").read_text())["data"]
+        data = {**data, "location": "/somebody/corpora/made"}
+        edit(run, seal=True, backbone=backbone, data=data)
+    (table,) = build_tables(*read_runs([tmp_path]), draws=DRAWS, allow=("backbone",))
+    assert {row.backbone for row in table.rows} == {"student (aa)", "student (bb)"}
+    assert table.data.startswith(f"{data['source']}: made (test ")
+    (alone,) = build_tables(*read_runs([tmp_path / "0"]), draws=DRAWS)
+    assert {row.backbone for row in alone.rows} == {"student"}
+
+
 def test_other_teachers_are_other_rows(tmp_path):
     for number in range(2):
         teacher = {"plan": "0-5:full", "sha256": f"{number}" * 64, "weight": 1, "temperature": 1}
