@@ -20,7 +20,9 @@ from recording import keep_run, machine, new_record, write_record, write_text
 def main() -> None:
     """Write the record, and the table beside it."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("folder", type=Path, help="the suite's folder")
+    parser.add_argument(
+        "folder", type=Path, help="the suite's folder, or one with some of its cells"
+    )
     parser.add_argument("--output", type=Path, required=True, help="the JSON file to write")
     parser.add_argument("--note", help="what a reader must know of these runs")
     options = parser.parse_args()
@@ -36,9 +38,12 @@ def main() -> None:
     facts = f"Commit `{record['commit'][:10]}`, {record['date']}, {machine(record)}."
     note = [record["note"]] if "note" in record else []
     page = [title, "", " ".join([facts, *note]), "", _compared(options.folder, "markdown")]
-    suite = json.loads((options.folder / "suite.json").read_text(encoding="utf-8"))
-    typed, _, _ = suite["command"].partition(" --output")
-    made = [f"{typed} --output {options.folder}", record["command"]]
+    made = [record["command"]]
+    described = options.folder / "suite.json"
+    if described.is_file():
+        suite = json.loads(described.read_text(encoding="utf-8"))
+        typed, _, _ = suite["command"].partition(" --output")
+        made = [f"{typed} --output {options.folder}", *made]
     page += ["Made by:", "", *(f"    {command}" for command in made), ""]
     write_text(options.output.with_suffix(".md"), "\n".join(page))
 

@@ -56,6 +56,14 @@ def check_values(compression: Compression) -> None:
             found="neither" if compression.target is None else "both",
             allowed="a share of the parameters, or a file with the form of every matrix",
         )
+    if compression.forms is not None and compression.svd is not None:
+        raise UserError(
+            "The ranks are said twice.",
+            where="--svd",
+            found=f"{compression.svd:g} beside --forms",
+            allowed="one of the two",
+            hint="leave --svd out: the file gives the rank of every matrix",
+        )
     for option, value in (("target", compression.target), ("svd", compression.svd)):
         if value is not None and not 0 < value < 1:
             raise UserError(

@@ -73,7 +73,7 @@ class PlanTrainer(Trainer):  # type: ignore[misc]
         self.remove_callback(PrinterCallback)
         encoder = applied.model.base_model.encoder
         encoder.training_dtype = torch.bfloat16 if settings.precision == "bf16" else None
-        # On a processor, where batches hold next to no padding, the indices cost what they save.
+        # On a processor it saves a few per cent at most, and dropout would draw other numbers.
         encoder.unpads = self.args.device.type != "cpu"
         # The model's forward takes any keyword, which Trainer would read as taking loss keywords.
         self.model_accepts_loss_kwargs = False

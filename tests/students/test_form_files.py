@@ -107,6 +107,12 @@ def test_mistakes_are_told_with_their_lines(
     assert told in str(caught.value)
 
 
+def test_ranks_are_not_said_twice() -> None:
+    with pytest.raises(UserError, match="said twice") as caught:
+        plan_compression(MINILM, Compression("lada", None, svd=0.5, forms={}))
+    assert caught.value.where == "--svd"
+
+
 def test_a_target_and_forms_exclude_each_other() -> None:
     for target, forms, found in ((None, None, "neither"), (0.25, {}, "both")):
         with pytest.raises(UserError, match="said once") as caught:
