@@ -63,6 +63,11 @@ COMPETITORS = (
     Competitor("adapterkit, bottlenecks, bf16", "adapterkit", "--mode adapter --precision bf16"),
     Competitor("adapterkit, bottlenecks on 3-5", "adapterkit", "--mode adapter --steps 3-5"),
     Competitor(
+        "adapterkit, bottlenecks on 3-5, bf16",
+        "adapterkit",
+        "--mode adapter --steps 3-5 --precision bf16",
+    ),
+    Competitor(
         "adapterkit, bottlenecks on 3-5, no cache",
         "adapterkit",
         "--mode adapter --steps 3-5 --prefix-cache off",
