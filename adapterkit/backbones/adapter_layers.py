@@ -109,13 +109,13 @@ class StepSdpaAttention(AlbertSdpaAttentionWithAdapters):  # type: ignore[misc]
 
     def _attend(self, states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         """As AdapterHub's forward pass, but that `positions` attend alone, and without padding."""
-        chosen = self._chosen(states)
+        chosen, places = self._chosen(states)
         mask = prefix_attention_mask(mask, [2, 3])
         query = self.query(chosen)
         query, key, value = match_attn_matrices_for_parallel(
-            self._heads(query if self.positions is not None else self._texts(query)),
-            self._heads(self._texts(self.key(states))),
-            self._heads(self._texts(self.value(states))),
+            self._heads(_texts(query, places)),
+            self._heads(_texts(self.key(states), self.unpadding)),
+            self._heads(_texts(self.value(states), self.unpadding)),
         )
         (mask,) = adjust_tensors_for_parallel(query, mask)
         key, value, mask = self.prefix_tuning(key, value, states, mask)
@@ -125,21 +125,20 @@ class StepSdpaAttention(AlbertSdpaAttentionWithAdapters):  # type: ignore[misc]
             mask = mask[:, :, :1]
         context = attend(query, key, value, mask, self.dropout_prob if self.training else 0.0)
         context = context.transpose(1, 2).flatten(2)
-        if self.unpadding is not None and self.positions is None:
-            context = self.unpadding.row(context)
+        if places is not None:
+            context = places.row(context)
         projected = self.output_dropout(self.dense(context))
         adapted: torch.Tensor = self.attention_adapters(chosen, projected, self.LayerNorm)
         return adapted
 
-    def _chosen(self, states: torch.Tensor) -> torch.Tensor:
+    def _chosen(self, states: torch.Tensor) -> tuple[torch.Tensor, Unpadding | None]:
+        """The states that attend and, where they are one row, where in it they stand."""
         if self.positions is None:
-            return states
+            return states, self.unpadding
         if self.unpadding is None:
-            return take(states, self.positions)
-        return self.unpadding.take(states, self.positions)
-
-    def _texts(self, states: torch.Tensor) -> torch.Tensor:
-        return states if self.unpadding is None else self.unpadding.padded(states)
+            return take(states, self.positions), None
+        places = self.unpadding.chosen(self.positions)
+        return places.row(self.unpadding.take(states, self.positions)), places
 
     def _heads(self, states: torch.Tensor) -> torch.Tensor:
         """From (batch, tokens, heads times size) to (batch, heads, tokens, size)."""
@@ -159,6 +158,10 @@ class PicklablePromptTuningLayer(PromptTuningLayer):  # type: ignore[misc]
             after_first = prompt.prompt_tuning_config.combine == "prefix_after_bos"
             prompt.combination_fn = _prompt_behind_first if after_first else _prompt_in_front
         return added
+
+
+def _texts(states: torch.Tensor, places: Unpadding | None) -> torch.Tensor:
+    return states if places is None else places.padded(states)
 
 
 def attend(

@@ -47,6 +47,8 @@ class RecursiveEncoder(AlbertTransformer):  # type: ignore[misc]
     gradient_checkpointing = False
     unpads = False
     """Whether padding is left out where no adapter forbids it and only some tokens are read."""
+    row_multiple = 1
+    """Of what the length of the row is a multiple that a batch is without padding."""
     training_dtype: torch.dtype | None = None
     """What the steps that are in training mode compute matrix products in, if not in float32.
 
@@ -148,7 +150,7 @@ class RecursiveEncoder(AlbertTransformer):  # type: ignore[misc]
         steps = range(len(self.albert_layer_groups)) if steps is None else steps
         if positions is not None:
             mask = padding_mask if self.unpads and attention_mask is not None else None
-            unpadding = None if mask is None else Unpadding.of(mask)
+            unpadding = None if mask is None else Unpadding.of(mask, self.row_multiple)
             return BaseModelOutput(
                 self._run_for(positions, hidden_states, attention_mask, steps, unpadding)
             )
@@ -195,7 +197,7 @@ class RecursiveEncoder(AlbertTransformer):  # type: ignore[misc]
             states = hidden_states if unpadding is None else unpadding.row(hidden_states)
             output = self._run(states, attention_mask, None, False, False, steps)
             last: torch.Tensor = output.last_hidden_state
-            return last
+            return last if unpadding is None else unpadding.chosen(positions).padded(last)
         finally:
             attentions[-1].positions = None
             for attention in attentions:

@@ -42,7 +42,9 @@ class TokenBatches(Sampler[list[int]]):
     """Batches of at most `batch_tokens` word pieces, padding included.
 
     Windows are shuffled, sorted by length within pools of about 32 batches, cut, and the batches
-    shuffled. Every epoch has the same number of batches, which resuming in mid-epoch relies on.
+    shuffled. A batch is at least three quarters full where windows allow it, for what is learnt
+    depends on its size. Every epoch has the same number of batches, which resuming in mid-epoch
+    relies on.
 
     Args:
         lengths: Word pieces of each window.
@@ -53,6 +55,7 @@ class TokenBatches(Sampler[list[int]]):
 
     def __init__(self, lengths: Sequence[int], batch_tokens: int, seed: int, epochs: int) -> None:
         self._lengths, self._budget, self._seed = lengths, batch_tokens, seed
+        self._filled = max(_ENOUGH, batch_tokens * 3 // 4)
         self.epoch = 0
         self._count = max(len(self._cut(epoch)) for epoch in range(epochs))
 
@@ -79,24 +82,27 @@ class TokenBatches(Sampler[list[int]]):
             pool.append(index)
             held += self._lengths[index]
             if held >= _POOL_BATCHES * self._budget:
-                batches += cut_by_tokens(pool, self._lengths, self._budget)
+                batches += self._cut_pool(pool)
                 pool, held = [], 0
-        return batches + cut_by_tokens(pool, self._lengths, self._budget)
+        return batches + self._cut_pool(pool)
+
+    def _cut_pool(self, pool: Sequence[int]) -> list[list[int]]:
+        return cut_by_tokens(pool, self._lengths, self._budget, self._filled)
 
 
 def cut_by_tokens(
-    indices: Sequence[int], lengths: Sequence[int], batch_tokens: int
+    indices: Sequence[int], lengths: Sequence[int], batch_tokens: int, filled: int = _ENOUGH
 ) -> list[list[int]]:
     """Cut windows, sorted by length, into batches of at most `batch_tokens` padded word pieces.
 
-    A batch that is large enough to keep a processor busy ends where a longer window would make more
-    than a twentieth of it padding.
+    A batch of more than `filled` padded word pieces, by default what keeps a processor busy, ends
+    where a longer window would make more than a twentieth of it padding.
     """
     batches: list[list[int]] = []
     pieces = 0
     for index in sorted(indices, key=lambda i: (lengths[i], i)):
         padded = (len(batches[-1]) + 1) * lengths[index] if batches else 0
-        dense = padded <= _ENOUGH or padded <= 1.05 * (pieces + lengths[index])
+        dense = padded <= filled or padded <= 1.05 * (pieces + lengths[index])
         if batches and padded <= batch_tokens and dense:
             batches[-1].append(index)
             pieces += lengths[index]

@@ -55,7 +55,8 @@ def check(applied: AppliedPlan) -> None:
         states = prefix_states(model, **batch)
     whole = gradients(applied, everything.loss)
     for below in (None, states) if model.base_model.frozen_prefix else (None,):
-        for model.base_model.encoder.unpads in (False, True):
+        encoder = model.base_model.encoder
+        for encoder.unpads, encoder.row_multiple in ((False, 1), (True, 1), (True, 16)):
             some = model(**batch, states=below, positions=POSITIONS, labels=chosen_labels())
             assert torch.allclose(some.logits, expected, rtol=0, atol=1e-10)
             assert some.loss.item() == pytest.approx(everything.loss.item(), abs=1e-10)

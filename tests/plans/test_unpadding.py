@@ -40,6 +40,15 @@ def test_steps_compute_no_padding(mechanism: str, last: int, make_model: MakeMod
     assert model(**texts()).logits.shape == (4, 9, 5)
 
 
+def test_rows_are_of_few_lengths(make_model: MakeModel) -> None:
+    model = adapted(make_model(True), "double_seq_bn", (0, 1, 2, 3)).model
+    encoder = model.base_model.encoder
+    encoder.unpads, encoder.row_multiple = True, 16
+    assert PIECES % 16 and POSITIONS.numel() % 16
+    assert rows_of_each_step(model, POSITIONS) == [32, 32, 32, 16]
+    assert rows_of_each_step(model, POSITIONS[:, :1]) == [32, 32, 32, 16]
+
+
 def test_texts_of_one_length_have_nothing_to_leave_out(make_model: MakeModel) -> None:
     model = adapted(make_model(True), "lora", (0, 1, 2, 3)).model.eval()
     ids = texts()["input_ids"]

@@ -84,6 +84,17 @@ def test_windows_of_like_length_stand_together() -> None:
     assert padding_share(batches, lengths) < 0.05 < padding_share(blind, lengths)
 
 
+@pytest.mark.parametrize("budget", [512, 2048, 8192])
+def test_batches_of_training_are_filled(budget: int) -> None:
+    lengths = lengths_of(8000)
+    batches = list(TokenBatches(lengths, budget, seed=0, epochs=1))
+    padded = [len(batch) * max(lengths[i] for i in batch) for batch in batches]
+    # Each pool of 32 batches ends with one that holds what is left.
+    few = 1 + sum(lengths) // (32 * budget)
+    assert sum(held < 0.7 * budget for held in padded) <= few
+    assert padding_share(batches, lengths) < 0.06
+
+
 def test_the_share_of_padding() -> None:
     assert padding_share([[0, 1], [2]], [5, 10, 7]) == pytest.approx(5 / 27)
     assert padding_share([], []) == 0.0
