@@ -4,8 +4,8 @@ Everything in a recursion step but attention looks at one word piece at a time, 
 all pieces serves it as well as padded texts do. Only the queries, keys and values are padded for
 attention. One set of indices serves all steps.
 
-The row may end with zeros that nothing reads, so that its length is a multiple of something: kernels
-that are made for each shape, as oneDNN's for bfloat16 are, are then made for few.
+The row may end with zeros that nothing reads, so that its length is a multiple of something:
+kernels that are made for each shape, as oneDNN's for bfloat16 are, are then made for few.
 """
 
 from __future__ import annotations
@@ -56,8 +56,9 @@ class Unpadding:
 
     def chosen(self, positions: torch.Tensor) -> Unpadding:
         """Where some pieces of each text, of shape (batch, some), stand in a row of their own."""
-        places = torch.arange(positions.numel(), device=positions.device)
-        return Unpadding(*positions.shape, places, places.view_as(positions), self.multiple)
+        texts, some = positions.shape
+        places = torch.arange(texts * some, device=positions.device)
+        return Unpadding(texts, some, places, places.view(texts, some), self.multiple)
 
     def take(self, row: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """The states at some pieces of each text.

@@ -27,7 +27,8 @@ from adapterkit.tuning.settings import Settings
 from adapterkit.tuning.teaching import teaching_loss
 from adapterkit.tuning.trained import load_trained, save_trained
 
-_ROWS = 64
+ROW_MULTIPLE = 64
+"""In bfloat16, of what the number of states that a step computes is a multiple."""
 
 
 class PlanTrainer(Trainer):  # type: ignore[misc]
@@ -77,8 +78,8 @@ class PlanTrainer(Trainer):  # type: ignore[misc]
         encoder.training_dtype = torch.bfloat16 if settings.precision == "bf16" else None
         # In float32 a processor gains a few per cent at most, and dropout would draw other numbers.
         encoder.unpads = self.args.device.type != "cpu" or settings.precision == "bf16"
-        # Few shapes: making oneDNN's bfloat16 kernels for one takes longer than computing with them.
-        encoder.row_multiple = _ROWS if settings.precision == "bf16" else 1
+        # Few shapes: oneDNN's bfloat16 kernels for one take longer to make than to compute with.
+        encoder.row_multiple = ROW_MULTIPLE if settings.precision == "bf16" else 1
         # The model's forward takes any keyword, which Trainer would read as taking loss keywords.
         self.model_accepts_loss_kwargs = False
 

@@ -44,7 +44,8 @@ def test_rows_are_of_few_lengths(make_model: MakeModel) -> None:
     model = adapted(make_model(True), "double_seq_bn", (0, 1, 2, 3)).model
     encoder = model.base_model.encoder
     encoder.unpads, encoder.row_multiple = True, 16
-    assert PIECES % 16 and POSITIONS.numel() % 16
+    assert PIECES % 16
+    assert POSITIONS.numel() % 16
     assert rows_of_each_step(model, POSITIONS) == [32, 32, 32, 16]
     assert rows_of_each_step(model, POSITIONS[:, :1]) == [32, 32, 32, 16]
 
