@@ -26,7 +26,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from corpus import write_corpus
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from corpus import read_corpus
+from first_sentences import write_first
 from table import speed_table
 
 from adapterkit.backbones.exporting import export_albert
@@ -34,7 +38,7 @@ from adapterkit.backbones.loading import load_backbone
 from adapterkit.runs.environment import hardware, versions
 from adapterkit.students.throughput import matrix_product_rate
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 
 
 @dataclass(frozen=True)
@@ -139,12 +143,13 @@ def main() -> None:
 def _prepare(work: Path, options: argparse.Namespace) -> int:
     """Write texts and backbone; the token budget whose batches hold as many sentences."""
     torch.set_num_threads(options.threads)
-    write_corpus(work, options.sentences, options.dev)
+    count = options.sentences
+    write_first("bc5cdr", work, {"train": count, "dev": options.dev, "test": count})
     backbone = load_backbone("bundled")
     export_albert(backbone, work / "albert")
-    texts = json.loads((work / "corpus.json").read_text(encoding="utf-8"))["train"]
     lengths = [
-        len(backbone.tokenizer(words, is_split_into_words=True)["input_ids"]) for words, _ in texts
+        len(backbone.tokenizer(words, is_split_into_words=True)["input_ids"])
+        for words, _ in read_corpus(work)["train"]
     ]
     return round(options.batch * sum(lengths) / len(lengths))
 
@@ -238,7 +243,7 @@ def _own_command(
 ) -> list[str]:
     return [
         *(sys.executable, "-m", "adapterkit", "tune", "--json", "--output", str(output)),
-        *("--task", str(work / "speed.yaml"), "--data", str(work)),
+        *("--task", str(work / "bc5cdr-first.yaml"), "--data", str(work)),
         *("--epochs", str(options.epochs), "--batch-tokens", str(batch_tokens)),
         *("--threads", str(options.threads), "--seed", str(trial)),
         *shlex.split(competitor.options),
