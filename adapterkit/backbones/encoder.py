@@ -46,7 +46,7 @@ class RecursiveEncoder(AlbertTransformer):  # type: ignore[misc]
 
     gradient_checkpointing = False
     unpads = False
-    """Whether padding is left out where no adapter forbids it and only some tokens are read."""
+    """Whether training leaves padding out, where no adapter forbids it and some tokens are read."""
     row_multiple = 1
     """Of what the length of the row is a multiple that a batch is without padding."""
     training_dtype: torch.dtype | None = None
@@ -149,7 +149,9 @@ class RecursiveEncoder(AlbertTransformer):  # type: ignore[misc]
         side = self.side if steps is None else None
         steps = range(len(self.albert_layer_groups)) if steps is None else steps
         if positions is not None:
-            mask = padding_mask if self.unpads and attention_mask is not None else None
+            # Scores are computed as they are when what was trained is evaluated anew.
+            unpads = self.unpads and self.training and attention_mask is not None
+            mask = padding_mask if unpads else None
             unpadding = None if mask is None else Unpadding.of(mask, self.row_multiple)
             return BaseModelOutput(
                 self._run_for(positions, hidden_states, attention_mask, steps, unpadding)

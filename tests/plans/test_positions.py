@@ -46,8 +46,15 @@ def gradients(applied: AppliedPlan, loss: torch.Tensor) -> list[torch.Tensor]:
     return list(found)
 
 
+def without_dropout(model: RecursiveAdapterModel) -> RecursiveAdapterModel:
+    """The model in training mode, computing what it computes otherwise."""
+    for module in model.train().modules():
+        module.p = module.dropout_prob = 0.0
+    return model
+
+
 def check(applied: AppliedPlan) -> None:
-    model = applied.model.double().eval()
+    model = without_dropout(applied.model.double())
     batch = texts()
     everything = model(**batch, labels=all_labels())
     expected = everything.logits.gather(1, POSITIONS[..., None].expand(-1, -1, 5))
@@ -110,8 +117,7 @@ def test_checkpointing_leaves_out_nothing(make_model: MakeModel) -> None:
     plain = model(**texts(), positions=POSITIONS, labels=chosen_labels())
     expected = gradients(applied, plain.loss)
     model.gradient_checkpointing_enable({"use_reentrant": False})
-    for module in model.train().modules():
-        module.p = module.dropout_prob = 0.0
+    without_dropout(model)
     again = model(**texts(), positions=POSITIONS, labels=chosen_labels())
     assert torch.allclose(again.logits, plain.logits, rtol=0, atol=1e-10)
     for one, other in zip(gradients(applied, again.loss), expected, strict=True):

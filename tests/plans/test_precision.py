@@ -5,23 +5,22 @@ from __future__ import annotations
 import pytest
 import torch
 
-from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 from adapterkit.plans.applied import AppliedPlan
 from tests.plans.test_contract import CASES, adapted
-from tests.plans.test_positions import POSITIONS, MakeModel, chosen_labels, gradients, texts
-
-
-def without_dropout(applied: AppliedPlan) -> RecursiveAdapterModel:
-    model = applied.model.train()
-    for module in model.modules():
-        module.p = module.dropout_prob = 0.0
-    return model
+from tests.plans.test_positions import (
+    POSITIONS,
+    MakeModel,
+    chosen_labels,
+    gradients,
+    texts,
+    without_dropout,
+)
 
 
 def learned(
     applied: AppliedPlan, dtype: torch.dtype | None
 ) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
-    model = without_dropout(applied)
+    model = without_dropout(applied.model)
     model.base_model.encoder.training_dtype = dtype
     output = model(**texts(), positions=POSITIONS, labels=chosen_labels())
     return output.loss, output.logits, gradients(applied, output.loss)
@@ -54,7 +53,7 @@ def test_a_relaxed_backbone_learns_nearly_the_same(mechanism: str, make_relaxed:
 
 def test_frozen_steps_and_scores_are_exact(make_model: MakeModel) -> None:
     applied = adapted(make_model(True), "double_seq_bn", (2, 3))
-    model = without_dropout(applied)
+    model = without_dropout(applied.model)
     seen: list[torch.Tensor] = []
     for step in (2, 3):
         group = model.base_model.encoder.albert_layer_groups[step]

@@ -10,7 +10,7 @@ import torch
 
 from adapterkit.backbones.adapter_model import RecursiveAdapterModel
 from tests.plans.test_contract import adapted
-from tests.plans.test_positions import LENGTHS, POSITIONS, MakeModel, texts
+from tests.plans.test_positions import LENGTHS, POSITIONS, MakeModel, texts, without_dropout
 
 PIECES = int(LENGTHS.sum())
 
@@ -22,7 +22,7 @@ def rows_of_each_step(model: RecursiveAdapterModel, positions: torch.Tensor) -> 
         block.ffn_output.register_forward_hook(lambda *call: seen.append(call[2].shape[:2].numel()))
         for block in model.albert.encoder.blocks()
     ]
-    model.eval()(**texts(), positions=positions)
+    without_dropout(model)(**texts(), positions=positions)
     for hook in hooks:
         hook.remove()
     return seen
@@ -51,7 +51,7 @@ def test_rows_are_of_few_lengths(make_model: MakeModel) -> None:
 
 
 def test_texts_of_one_length_have_nothing_to_leave_out(make_model: MakeModel) -> None:
-    model = adapted(make_model(True), "lora", (0, 1, 2, 3)).model.eval()
+    model = without_dropout(adapted(make_model(True), "lora", (0, 1, 2, 3)).model)
     ids = texts()["input_ids"]
     whole = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "positions": POSITIONS}
     expected = model(**whole).logits
@@ -59,8 +59,15 @@ def test_texts_of_one_length_have_nothing_to_leave_out(make_model: MakeModel) ->
     assert torch.equal(model(**whole).logits, expected)
 
 
-def test_what_was_left_out_is_forgotten_after_an_error(make_model: MakeModel) -> None:
+def test_scoring_leaves_nothing_out(make_model: MakeModel) -> None:
     model = adapted(make_model(True), "lora", (0, 1, 2, 3)).model.eval()
+    expected = model(**texts(), positions=POSITIONS).logits
+    model.base_model.encoder.unpads = True
+    assert torch.equal(model(**texts(), positions=POSITIONS).logits, expected)
+
+
+def test_what_was_left_out_is_forgotten_after_an_error(make_model: MakeModel) -> None:
+    model = without_dropout(adapted(make_model(True), "lora", (0, 1, 2, 3)).model)
     expected = model(**texts()).logits
     model.base_model.encoder.unpads = True
     with pytest.raises(RuntimeError, match="out of bounds"):

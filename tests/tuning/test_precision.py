@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
+from adapterkit.backbones.unpadding import Unpadding
 from adapterkit.runs.errors import UserError
 from adapterkit.runs.interruption import Interrupted
 from adapterkit.tuning.run import Run
@@ -62,6 +64,27 @@ def test_stopped_and_resumed_it_ends_the_same(
             plan=PLAN, precision="bf16", output=tmp_path / "run", progress=StopAt("training", 9)
         )
     assert_same(resume_run(tmp_path / "run"), lowered)
+
+
+def test_training_computes_few_shapes_and_scoring_as_ever(
+    run_tiny: RunTiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths: set[int] = set()
+    row = Unpadding.row
+
+    def seen(self: Unpadding, states: torch.Tensor) -> torch.Tensor:
+        assert not torch.is_inference_mode_enabled()
+        made = row(self, states)
+        lengths.add(made.shape[1])
+        return made
+
+    monkeypatch.setattr(Unpadding, "row", seen)
+    run_tiny(plan=PLAN, precision="bf16", epochs=1, output=tmp_path / "lowered")
+    assert lengths <= {64, 128, 192, 256, 320, 384, 448, 512}
+    assert lengths
+    lengths.clear()
+    run_tiny(plan=PLAN, epochs=1, output=tmp_path / "exact")
+    assert not lengths
 
 
 def test_other_precisions_are_refused(run_tiny: RunTiny, tmp_path: Path) -> None:
