@@ -130,7 +130,7 @@ def test_too_few_updates(run_tiny: RunTiny, tmp_path: Path) -> None:
         epochs=1, batch_tokens=10_000, output=tmp_path / "run", profile=True, progress=ear
     )
     assert ear.of_profile == (
-        "no profile: of 2 updates in epochs of 2, 2 are left, and a profile needs 5 of one epoch"
+        "no profile: of 1 updates in epochs of 1, 1 are left, and a profile needs 5 of one epoch"
     )
     assert NOTE not in run.manifest.notes
     assert not RunDirectory(run.path).profile_path.exists()
