@@ -75,11 +75,12 @@ class PlanTrainer(Trainer):  # type: ignore[misc]
         )
         self.remove_callback(PrinterCallback)
         encoder = applied.model.base_model.encoder
-        encoder.training_dtype = torch.bfloat16 if settings.precision == "bf16" else None
+        lowered = settings.precision == "bf16"
+        encoder.training_dtype = torch.bfloat16 if lowered else None
         # In float32 a processor gains a few per cent at most, and dropout would draw other numbers.
-        encoder.unpads = self.args.device.type != "cpu" or settings.precision == "bf16"
+        encoder.unpads = self.args.device.type != "cpu" or lowered
         # Few shapes: oneDNN's bfloat16 kernels for one take longer to make than to compute with.
-        encoder.row_multiple = ROW_MULTIPLE if settings.precision == "bf16" else 1
+        encoder.row_multiple = ROW_MULTIPLE if lowered else 1
         # The model's forward takes any keyword, which Trainer would read as taking loss keywords.
         self.model_accepts_loss_kwargs = False
 
