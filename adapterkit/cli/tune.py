@@ -66,6 +66,15 @@ def tune(
             "--limit-train", metavar="N", min=1, help="Train on the first N examples only."
         ),
     ] = None,
+    limit_dev: Annotated[
+        int | None,
+        typer.Option(
+            "--limit-dev",
+            metavar="N",
+            min=1,
+            help="Choose the best epoch by the first N dev examples only; test is scored whole.",
+        ),
+    ] = None,
     precision: Annotated[
         str,
         typer.Option(

@@ -41,11 +41,11 @@ class Prepared:
     Attributes:
         request: What was asked.
         task: The task.
-        data: Its data; the training split as limited.
+        data: Its data, whole.
         backbone: The backbone; its model has the plan and the head on it.
         applied: The plan on the model.
         settings: Resolved hyper-parameters.
-        splits: The encoded splits.
+        splits: The encoded splits, as limited.
         teacher: Who taught it; what it said stands with the training split.
         prefix: What became of the frozen prefix, once `keep_prefix` has seen to it.
     """
@@ -89,6 +89,7 @@ def prepare(request: Request, progress: Progress) -> Prepared:
     _check_prefix_cache(request)
     check_range("--seed", request.seed, 0, _LARGEST_SEED)
     check_range("--limit-train", request.limit_train, 1, math.inf)
+    check_range("--limit-dev", request.limit_dev, 1, math.inf)
     teacher = asked_teacher(request, task)
     progress.begin("reading data")
     data = load_data(task, request.data)
@@ -96,7 +97,8 @@ def prepare(request: Request, progress: Progress) -> Prepared:
     backbone = load_backbone(request.backbone)
     max_length = min(task.max_length, backbone.model.config.max_position_embeddings)
     examples = dict(data.splits)
-    examples["train"] = examples["train"][: request.limit_train]
+    for split, limit in (("train", request.limit_train), ("dev", request.limit_dev)):
+        examples[split] = examples[split][:limit]
     name = adapter_name(task)
     applied = _adapted(request, plan, backbone, task, name)
     settings = resolve_settings(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +32,7 @@ class Request:
         batch_tokens: Word pieces a batch, padding included.
         patience: Epochs without a better dev score after which training stops.
         limit_train: Train on the first so many examples.
+        limit_dev: Score the first so many dev examples.
         precision: Of the matrix products in the steps that learn, while they are trained.
         protocol: How NER is scored.
         prefix_cache: Whether the states of the frozen prefix are kept; see `prefix`.
@@ -54,6 +55,7 @@ class Request:
     batch_tokens: int | None = None
     patience: int | None = None
     limit_train: int | None = None
+    limit_dev: int | None = None
     precision: Precision = "float32"
     protocol: Protocol = "word"
     prefix_cache: PrefixCacheMode = "auto"
@@ -85,18 +87,19 @@ class Request:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Request:
-        """Read what `as_dict` wrote.
+        """Read what `as_dict` wrote, in this version or in one that had fewer options.
 
         Raises:
-            UserError: If a field is missing or unknown.
+            UserError: If a field is unknown, or one is missing that has no default.
         """
         known = {field.name for field in fields(cls)}
+        required = {field.name for field in fields(cls) if field.default is MISSING}
         names = set(values) if isinstance(values, Mapping) else set()
-        if known != names:
+        if wrong := (names - known) | (required - names):
             raise UserError(
                 "the state of the run is damaged, or of another version",
                 where="state.json: request",
-                found=", ".join(sorted(known ^ names)),
+                found=", ".join(sorted(wrong)),
                 hint="start the run anew in another directory",
             )
         return cls(**values)

@@ -103,6 +103,7 @@ def _manifest(
         "hyperparameters": {
             **prepared.settings.as_dict(),
             "limit_train": request.limit_train,
+            "limit_dev": request.limit_dev,
             "optimiser": "AdamW",
             "schedule": "linear",
         },
@@ -154,6 +155,8 @@ def _notes(prepared: Prepared) -> list[str]:
             )
     if prepared.request.limit_train is not None:
         notes.append(f"trained on the first {len(prepared.splits['train'].examples)} examples only")
+    if prepared.request.limit_dev is not None:
+        notes.append(f"dev is the first {len(prepared.splits['dev'].examples)} examples only")
     return notes
 
 

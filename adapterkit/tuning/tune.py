@@ -52,6 +52,7 @@ def tune(
     batch_tokens: int | None = None,
     patience: int | None = None,
     limit_train: int | None = None,
+    limit_dev: int | None = None,
     precision: Precision = "float32",
     protocol: Protocol = "word",
     prefix_cache: PrefixCacheMode = "auto",
@@ -83,6 +84,7 @@ def tune(
         batch_tokens: Word pieces a batch, padding included.
         patience: Stop after so many epochs without a better dev score.
         limit_train: Train on the first so many examples.
+        limit_dev: Score the first so many dev examples, after each epoch and at the end.
         precision: ``"bf16"`` computes the matrix products of training in bfloat16, in the steps
             that learn; weights, frozen steps and scores stay float32.
         protocol: ``"word"``, or ``"nlpie"`` to reproduce its figures.
@@ -123,6 +125,7 @@ def tune(
         batch_tokens=batch_tokens,
         patience=patience,
         limit_train=limit_train,
+        limit_dev=limit_dev,
         precision=precision,
         protocol=protocol,
         prefix_cache=prefix_cache,

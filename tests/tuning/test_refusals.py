@@ -77,6 +77,7 @@ def refused(run_tiny: RunTiny, tmp_path: Path) -> Refused:
         ({"seed": -1}, "--seed", "-1", "0 to"),
         ({"seed": 2**40}, "--seed", str(2**40), "0 to"),
         ({"limit_train": 0}, "--limit-train", "0", "1 or more"),
+        ({"limit_dev": 0}, "--limit-dev", "0", "1 or more"),
         ({"batch_tokens": 0}, "--batch-tokens", "0", "8 to"),
         ({"patience": 0}, "--patience", "0", "1 to"),
         ({"protocol": "wrod"}, "--protocol", "wrod", "word, nlpie"),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields, replace
+from dataclasses import MISSING, Field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from adapterkit.runs.errors import UserError
 from adapterkit.tuning.request import Request, check_same
 
 ASKED = Request("bc5cdr", "0-5:adapter(seq_bn)", seed=3, learning_rate=1e-3)
+OPTIONS = [field for field in fields(Request) if field.default is not MISSING]
 
 
 def test_it_comes_back_from_json() -> None:
@@ -39,6 +41,7 @@ def test_the_same_request_passes() -> None:
         ("learning_rate", "--lr", 1e-4),
         ("batch_tokens", "--batch-tokens", 64),
         ("limit_train", "--limit-train", 9),
+        ("limit_dev", "--limit-dev", 9),
         ("plan", "--plan", "0-5:full"),
         ("protocol", "--protocol", "nlpie"),
     ],
@@ -51,13 +54,21 @@ def test_another_request_is_refused(name: str, option: str, value: object) -> No
     assert error.value.allowed == str(getattr(ASKED, name))
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(Request)])
-def test_a_missing_field_is_noticed(name: str) -> None:
+@pytest.mark.parametrize("name", ["task", "plan", "colour"])
+def test_missing_and_unknown_fields_are_noticed(name: str) -> None:
     values = ASKED.as_dict()
-    del values[name]
+    if values.pop(name, None) is None:
+        values[name] = "blue"
     with pytest.raises(UserError, match="damaged") as error:
         Request.from_dict(values)
     assert error.value.found == name
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+def test_an_older_version_may_have_lacked_an_option(option: Field[Any]) -> None:
+    values = ASKED.as_dict()
+    del values[option.name]
+    assert Request.from_dict(values) == replace(ASKED, **{option.name: option.default})
 
 
 @pytest.mark.parametrize(

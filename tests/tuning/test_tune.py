@@ -208,10 +208,30 @@ def test_training_on_the_first_examples(run_tiny: RunTiny, tmp_path: Path) -> No
     assert more.manifest.data.splits["train"].examples == 32
 
 
+@pytest.mark.parametrize("plan", ["adapter", f"0-{STEPS - 2}:frozen {STEPS - 1}:adapter"])
+def test_choosing_the_epoch_by_the_first_examples(
+    plan: str, run_tiny: RunTiny, tmp_path: Path
+) -> None:
+    run = run_tiny(plan=plan, limit_dev=4, epochs=3, output=tmp_path / "run")
+    examples = {name: split.examples for name, split in run.manifest.data.splits.items()}
+    assert examples == {"train": 32, "dev": 4, "test": 12}
+    assert run.manifest.hyperparameters["limit_dev"] == 4
+    assert any("first 4 examples" in note for note in run.manifest.notes)
+    assert max(_dev_scores(run)) == run.metrics["dev"]["score"]
+
+    short = write_corpus(tmp_path / "short")
+    sentences = (short / "dev.tsv").read_text().split("\n\n")
+    (short / "dev.tsv").write_text("\n\n".join(sentences[:4]) + "\n")
+    (short / "dev.docids").unlink()
+    same = run_tiny(plan=plan, data=short, epochs=3, output=tmp_path / "same")
+    assert _adapter(run) == _adapter(same)
+    assert _dev_scores(run) == _dev_scores(same)
+    assert run.metrics == same.metrics
+
+
 def test_patience_ends_training_and_keeps_the_best(run_tiny: RunTiny, tmp_path: Path) -> None:
     run = run_tiny(epochs=40, patience=1, plan="lora", output=tmp_path / "run")
-    records = RunDirectory(run.path).read_log()
-    scores = [record["eval_score"] for record in records if "eval_score" in record]
+    scores = _dev_scores(run)
     assert 2 <= len(scores) < 40
     assert scores[-1] <= max(scores[:-1]) == run.metrics["dev"]["score"]
     assert all(later > earlier for earlier, later in itertools.pairwise(scores[:-1]))
@@ -241,6 +261,12 @@ def test_progress_is_told(run_tiny: RunTiny, tmp_path: Path) -> None:
     phases = ["reading data", "loading the backbone", "training", "scoring dev", "scoring test"]
     assert [*heard] == phases
     assert all(sum(heard[phase]) == totals[phase] > 0 for phase in phases[2:])
+
+
+def _dev_scores(run: Run) -> list[float]:
+    """The dev score after each epoch."""
+    records = RunDirectory(run.path).read_log()
+    return [record["eval_score"] for record in records if "eval_score" in record]
 
 
 def _adapter(run: Run) -> dict[str, bytes]:

@@ -23,6 +23,7 @@ _OPTIONS = {
     "batch_tokens": "batch-tokens",
     "patience": "patience",
     "limit_train": "limit-train",
+    "limit_dev": "limit-dev",
     "precision": "precision",
     "protocol": "protocol",
     "prefix_cache": "prefix-cache",

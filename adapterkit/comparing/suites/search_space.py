@@ -82,6 +82,7 @@ class TrialOptions(_Section):
     epochs: Annotated[int, Field(ge=1, le=10_000, strict=True)] | None = None
     patience: Annotated[int, Field(ge=1, strict=True)] | None = None
     limit_train: Annotated[int, Field(ge=1, strict=True)] | None = None
+    limit_dev: Annotated[int, Field(ge=1, strict=True)] | None = None
 
     def given(self) -> dict[str, Any]:
         """The options that are not left open, by name."""

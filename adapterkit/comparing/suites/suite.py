@@ -31,6 +31,8 @@ class Options(_Section):
     patience: Count | None = None
     limit_train: Count | None = None
     """Train on the first so many examples."""
+    limit_dev: Count | None = None
+    """Choose the epoch by the first so many dev examples; test is scored whole."""
     precision: PrecisionName | None = None
     protocol: ProtocolName | None = None
     prefix_cache: CacheMode | None = None
