@@ -18,10 +18,11 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from adapterkit.plans.applied import AppliedPlan
 from adapterkit.runs.directory import RunDirectory
+from adapterkit.tasks.scoring import epoch_scores
 from adapterkit.tuning.batches import TEACHER, Collator, EpochLoader, TokenBatches, WindowDataset
 from adapterkit.tuning.callbacks import Reporting, Saving
 from adapterkit.tuning.checkpoints import Checkpoint, checkpoint_folder, prune, seal
-from adapterkit.tuning.evaluation import EvaluationSplit, predict_split, score_split
+from adapterkit.tuning.evaluation import EvaluationSplit, predict_split
 from adapterkit.tuning.optimiser import make_optimiser
 from adapterkit.tuning.settings import Settings
 from adapterkit.tuning.teaching import teaching_loss
@@ -126,12 +127,10 @@ class PlanTrainer(Trainer):  # type: ignore[misc]
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Score the dev split."""
-        measures = score_split(self.dev, predict_split(self.applied.model, self.dev))
-        metrics = {
-            f"eval_{name}": value
-            for name, value in measures.items()
-            if isinstance(value, (int, float))
-        }
+        dev = self.dev
+        predictions = predict_split(self.applied.model, dev)
+        measures = epoch_scores(dev.task, dev.examples, predictions, dev.encoded.protocol)
+        metrics = {f"eval_{name}": value for name, value in measures.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics

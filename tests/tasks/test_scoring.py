@@ -12,7 +12,7 @@ from adapterkit.tasks.config import TaskConfig
 from adapterkit.tasks.examples import NerExample, TextExample
 from adapterkit.tasks.registry import load_task
 from adapterkit.tasks.schemes import spans_from_tags
-from adapterkit.tasks.scoring import score
+from adapterkit.tasks.scoring import epoch_scores, score
 from adapterkit.tasks.sources import load_data
 
 TAGS = ("O", "B-X", "I-X", "B-Y", "I-Y")
@@ -72,6 +72,39 @@ def test_strict_f1_equals_set_intersection(seed: int, only_valid: bool) -> None:
         expected = by_set_intersection(gold, given_tags, label)
         assert (row["precision"], row["recall"], row["f1"]) == pytest.approx(expected)
         assert row["support"] == sum(s.label == label for t in gold for s in spans_from_tags(t))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**32 - 1))
+def test_an_epoch_is_judged_by_what_seqeval_says(seed: int) -> None:
+    generator = random.Random(seed)
+    gold = [valid_tags(generator, generator.randint(1, 9)) for _ in range(generator.randint(1, 9))]
+    predicted = [tuple(generator.choice(TAGS) for _ in tags) for tags in gold]
+    found = epoch_scores(NER, sentences(*gold), predicted)
+    whole = score(NER, sentences(*gold), predicted)
+    assert found == {name: whole[name] for name in ("precision", "recall", "f1", "score")}
+
+
+@pytest.mark.parametrize("tags", [("O", "O"), ("B-X", "O")])
+def test_an_epoch_without_mentions_or_without_predictions_is_worth_nothing(
+    tags: tuple[str, ...],
+) -> None:
+    found = epoch_scores(NER, sentences(tags), [("O", "O")])
+    assert found == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "score": 0.0}
+
+
+def test_other_epochs_are_judged_by_the_whole_score() -> None:
+    assert epoch_scores(NER, sentences(("B-X", "I-X")), [("I-X", "I-X")], "nlpie")["score"] == 1.0
+    task = TaskConfig.model_validate(
+        {"name": "toy", "kind": "multilabel", "labels": ["a", "b"], "files": {"train": "t.jsonl"}}
+    )
+    texts = [TextExample("0", "0", "text", ("a",)), TextExample("1", "1", "text", ())]
+    predictions = [("a", "b"), ()]
+    whole = score(task, texts, predictions)
+    found = epoch_scores(task, texts, predictions)
+    assert found == {name: value for name, value in whole.items() if name in found}
+    assert found["score"] == whole["score"] < 1.0
+    assert "per_type" not in found
 
 
 def test_lenient_and_strict_part_ways_at_invalid_tags() -> None:
