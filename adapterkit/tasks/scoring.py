@@ -62,8 +62,8 @@ def epoch_scores(
 ) -> dict[str, float]:
     """The figures of `score` that an epoch is judged by, sooner.
 
-    Strict entity scores come from sets of mentions, which takes less than a twentieth of what seqeval does
-    and is the same to the last bit; all else is what `score` says, without ``per_type``.
+    Strict entity scores come from sets of mentions, the same to the last bit in less than a
+    twentieth of seqeval's time; all else is what `score` says, without ``per_type``.
 
     Args:
         task: The task.
