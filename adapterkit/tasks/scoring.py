@@ -41,8 +41,7 @@ def score(
     Raises:
         ValueError: If predictions and examples do not match, or there are none.
     """
-    if not examples or len(examples) != len(predictions):
-        raise ValueError(f"{len(predictions)} predictions for {len(examples)} examples")
+    _check_matching(examples, predictions)
     if task.kind == "ner":
         sentences = all_of(NerExample, examples)
         return _score_entities(task, sentences, predictions, protocol)
@@ -74,7 +73,11 @@ def epoch_scores(
     Returns:
         ``score`` and the figures beside it; of strict entity scores ``precision``, ``recall`` and
         ``f1``.
+
+    Raises:
+        ValueError: If predictions and examples do not match, or there are none.
     """
+    _check_matching(examples, predictions)
     if task.kind != "ner" or protocol != "word":
         measures = score(task, examples, predictions, protocol)
         return {name: value for name, value in measures.items() if isinstance(value, (int, float))}
@@ -89,6 +92,14 @@ def epoch_scores(
     return {"precision": precision, "recall": recall, "f1": f1, "score": f1}
 
 
+def _check_matching(examples: Sequence[Example], predictions: Sequence[tuple[str, ...]]) -> None:
+    if not examples or len(examples) != len(predictions):
+        raise ValueError(f"{len(predictions)} predictions for {len(examples)} examples")
+    for example, tags in zip(examples, predictions, strict=True):
+        if isinstance(example, NerExample) and len(example.tags) != len(tags):
+            raise ValueError(f"{example.id}: {len(tags)} tags for {len(example.tags)} words")
+
+
 def _score_entities(
     task: TaskConfig,
     examples: Sequence[NerExample],
@@ -98,9 +109,6 @@ def _score_entities(
     from adapterkit.tasks.metrics.entities import EntityF1
 
     gold = [example.tags for example in examples]
-    for example, tags in zip(examples, predictions, strict=True):
-        if len(example.tags) != len(tags):
-            raise ValueError(f"{example.id}: {len(tags)} tags for {len(example.tags)} words")
     strict = protocol == "word"
     result = _compute(EntityF1, predictions, gold, strict=strict)
     nothing = {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from adapterkit.runs.errors import UserError
@@ -66,6 +66,14 @@ class Settings:
     def as_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
         return {**asdict(self), "learning_rates": dict(self.learning_rates)}
+
+
+def completed(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """What `Settings.as_dict` wrote, in this version or in one that had fewer settings."""
+    defaults = {
+        field.name: field.default for field in fields(Settings) if field.default is not MISSING
+    }
+    return {**defaults, **saved}
 
 
 def resolve_settings(

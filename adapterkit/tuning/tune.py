@@ -31,7 +31,7 @@ from adapterkit.tuning.profiling import profiling
 from adapterkit.tuning.request import PrefixCacheMode, Request, check_same
 from adapterkit.tuning.results import batch_padding, drop_work, write_results
 from adapterkit.tuning.run import Run
-from adapterkit.tuning.settings import Precision
+from adapterkit.tuning.settings import Precision, completed
 from adapterkit.tuning.starting import adapted_folder
 from adapterkit.tuning.teacher import teacher_folder
 from adapterkit.tuning.trainer import PlanTrainer
@@ -279,8 +279,9 @@ def _seconds_before(directory: RunDirectory) -> float:
 
 def _check_inputs(prepared: Prepared, inputs: dict[str, Any]) -> None:
     places = {"data": prepared.request.data, TEACHER: prepared.request.teacher}
+    before = {**inputs, "settings": completed(inputs.get("settings", {}))}
     for what, value in prepared.inputs.items():
-        if inputs.get(what) != value:
+        if before.get(what) != value:
             raise UserError(
                 f"the {what} of the run changed since it was stopped",
                 where=str(places.get(what, prepared.request.backbone)),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -138,13 +139,14 @@ def test_figures_are_plain_numbers() -> None:
     assert result["score"] == 1.0
 
 
-def test_mismatches_are_refused() -> None:
+@pytest.mark.parametrize("judge", [score, epoch_scores])
+def test_mismatches_are_refused(judge: Callable[..., object]) -> None:
     with pytest.raises(ValueError, match="1 tags for 2 words"):
-        score(NER, sentences(("O", "O")), [("O",)])
+        judge(NER, sentences(("O", "O")), [("O",)])
     with pytest.raises(ValueError, match="0 predictions for 1"):
-        score(NER, sentences(("O", "O")), [])
+        judge(NER, sentences(("O", "O")), [])
     with pytest.raises(ValueError, match="0 predictions for 0"):
-        score(NER, [], [])
+        judge(NER, [], [])
 
 
 def texts(*labels: tuple[str, ...]) -> list[TextExample]:

@@ -244,6 +244,16 @@ def test_a_moved_run_goes_on(copy: Path, uninterrupted: Callable[..., Run]) -> N
     assert_same(resume_run(copy), uninterrupted())
 
 
+def test_a_run_of_a_version_with_fewer_options_goes_on(
+    copy: Path, uninterrupted: Callable[..., Run]
+) -> None:
+    state = json.loads((copy / "state.json").read_text())
+    del state["request"]["limit_dev"], state["request"]["precision"]
+    del state["inputs"]["settings"]["precision"]
+    (copy / "state.json").write_text(json.dumps(state))
+    assert_same(resume_run(copy), uninterrupted())
+
+
 @pytest.mark.parametrize(
     ("damage", "name"),
     [
