@@ -199,7 +199,7 @@ def resume_run(
     with hold(directory.path):
         remove_leftovers(directory.path)
         prepared = prepare(started, progress)
-        _check_inputs(prepared, state.get("inputs", {}))
+        _check_inputs(prepared, _inputs_before(state))
         return _train_and_score(prepared, directory, progress, command, profile, resume=True)
 
 
@@ -277,11 +277,25 @@ def _seconds_before(directory: RunDirectory) -> float:
     return float(max(spent, default=0.0))
 
 
+def _inputs_before(state: dict[str, Any]) -> dict[str, Any]:
+    """What a stopped run depended on, in the terms of this version."""
+    inputs = state.get("inputs")
+    settings = inputs.get("settings") if isinstance(inputs, dict) else None
+    if not isinstance(inputs, dict) or not isinstance(settings, dict):
+        raise UserError(
+            "the state of the run is damaged",
+            where="state.json: inputs.settings",
+            found=str(settings),
+            allowed="the settings that the run was started with",
+            hint="start the run anew in another directory",
+        )
+    return {**inputs, "settings": completed(settings)}
+
+
 def _check_inputs(prepared: Prepared, inputs: dict[str, Any]) -> None:
     places = {"data": prepared.request.data, TEACHER: prepared.request.teacher}
-    before = {**inputs, "settings": completed(inputs.get("settings", {}))}
     for what, value in prepared.inputs.items():
-        if before.get(what) != value:
+        if inputs.get(what) != value:
             raise UserError(
                 f"the {what} of the run changed since it was stopped",
                 where=str(places.get(what, prepared.request.backbone)),

@@ -349,6 +349,14 @@ class TestRefusals:
         with pytest.raises(UserError, match=r"resume|damaged"):
             resume_run(copy)
 
+    @pytest.mark.parametrize("inputs", [None, [], {}, {"settings": [1]}])
+    def test_damaged_inputs(self, inputs: object, copy: Path) -> None:
+        state = json.loads((copy / "state.json").read_text())
+        (copy / "state.json").write_text(json.dumps({**state, "inputs": inputs}))
+        with pytest.raises(UserError, match="damaged") as error:
+            resume_run(copy)
+        assert error.value.where == "state.json: inputs.settings"
+
     @pytest.mark.parametrize("what", ["data", "backbone"])
     def test_changed_inputs(self, what: str, run_tiny: RunTiny, tmp_path: Path) -> None:
         from .conftest import make_backbone, write_corpus
