@@ -26,12 +26,13 @@ from adapterkit.tuning.frozen_adapters import frozen_plan
 from adapterkit.tuning.interruption import interrupted
 from adapterkit.tuning.keeping import cache_seconds, keep_prefix
 from adapterkit.tuning.new_run import check_fresh_run, new_directory, new_folder
-from adapterkit.tuning.prepare import TEACHER, Prepared, prepare
+from adapterkit.tuning.prepare import Prepared, prepare
 from adapterkit.tuning.profiling import profiling
 from adapterkit.tuning.request import PrefixCacheMode, Request, check_same
 from adapterkit.tuning.results import batch_padding, drop_work, write_results
+from adapterkit.tuning.resuming import check_inputs, inputs_before
 from adapterkit.tuning.run import Run
-from adapterkit.tuning.settings import Precision, completed
+from adapterkit.tuning.settings import Precision
 from adapterkit.tuning.starting import adapted_folder
 from adapterkit.tuning.teacher import teacher_folder
 from adapterkit.tuning.trainer import PlanTrainer
@@ -199,7 +200,7 @@ def resume_run(
     with hold(directory.path):
         remove_leftovers(directory.path)
         prepared = prepare(started, progress)
-        _check_inputs(prepared, _inputs_before(state))
+        check_inputs(prepared, inputs_before(state))
         return _train_and_score(prepared, directory, progress, command, profile, resume=True)
 
 
@@ -275,32 +276,6 @@ def _beginning(checkpoint: Checkpoint | None) -> dict[str, Any]:
 def _seconds_before(directory: RunDirectory) -> float:
     spent = [record.get("train_seconds", 0.0) for record in directory.read_log()]
     return float(max(spent, default=0.0))
-
-
-def _inputs_before(state: dict[str, Any]) -> dict[str, Any]:
-    """What a stopped run depended on, in the terms of this version."""
-    inputs = state.get("inputs")
-    settings = inputs.get("settings") if isinstance(inputs, dict) else None
-    if not isinstance(inputs, dict) or not isinstance(settings, dict):
-        raise UserError(
-            "the state of the run is damaged",
-            where="state.json: inputs.settings",
-            found=str(settings),
-            allowed="the settings that the run was started with",
-            hint="start the run anew in another directory",
-        )
-    return {**inputs, "settings": completed(settings)}
-
-
-def _check_inputs(prepared: Prepared, inputs: dict[str, Any]) -> None:
-    places = {"data": prepared.request.data, TEACHER: prepared.request.teacher}
-    for what, value in prepared.inputs.items():
-        if inputs.get(what) != value:
-            raise UserError(
-                f"the {what} of the run changed since it was stopped",
-                where=str(places.get(what, prepared.request.backbone)),
-                hint="restore what changed, or start a new run in another directory",
-            )
 
 
 def _required(output: str | Path | None) -> str | Path:
