@@ -24,6 +24,7 @@ from adapterkit.tasks.schemes import spans_from_tags
 from adapterkit.tuning.batches import padding_share
 from adapterkit.tuning.evaluation import EvaluationSplit
 from adapterkit.tuning.prepare import FROZEN, Prepared
+from adapterkit.tuning.unlearned import same_for_all
 
 Predictions = Sequence[tuple[str, ...]]
 
@@ -46,7 +47,7 @@ def write_results(
         for name, predicted in predictions.items():
             lines = _prediction_lines(prepared.splits[name], predicted)
             (folder / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
-    notes = _profiled(directory)
+    notes = [*_unlearned(prepared, predictions), *_profiled(directory)]
     manifest = sealed(_manifest(prepared, metrics, timings, command, padding, notes), directory)
     manifests.save(manifest, directory.manifest_path)
     drop_work(directory)
@@ -158,6 +159,16 @@ def _notes(prepared: Prepared) -> list[str]:
     if prepared.request.limit_dev is not None:
         notes.append(f"dev is the first {len(prepared.splits['dev'].examples)} examples only")
     return notes
+
+
+def _unlearned(prepared: Prepared, predictions: Mapping[str, Predictions]) -> list[str]:
+    same = same_for_all(prepared.splits["test"].examples, predictions["test"])
+    if same is None:
+        return []
+    return [
+        f"nothing was learned that shows: it predicts {same} of test; more epochs (--epochs), more "
+        "examples or another rate (--lr) may help"
+    ]
 
 
 def _profiled(directory: RunDirectory) -> list[str]:
