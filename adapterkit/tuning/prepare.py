@@ -102,6 +102,7 @@ def prepare(request: Request, progress: Progress) -> Prepared:
     name = adapter_name(task)
     applied = _adapted(request, plan, backbone, task, name)
     settings = resolve_settings(
+        task.kind,
         len(examples["train"]),
         max_length,
         {site.choice.family for site in applied.sites},

@@ -8,6 +8,7 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from adapterkit.runs.errors import UserError
+from adapterkit.tasks.config import Kind
 
 Precision = Literal["float32", "bf16"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
@@ -27,7 +28,12 @@ LEARNING_RATES: Mapping[str, float] = {
     "fusion": 5e-4,
     "head": 2e-3,
 }
-"""Peak learning rate of the parameters that a mechanism trains."""
+"""Peak learning rate of the parameters that a mechanism trains, where words are tagged."""
+
+_TEXT_HEAD_RATE = 1e-2
+"""The head's where texts are classified. A batch has one label a text there, not one a word, and
+first tokens of a frozen backbone differ little from each other: at the rate of tags nothing is
+learned from a few hundred abstracts, see ``benchmarks/results/text-heads.md``."""
 
 _EXAMPLES_SEEN = 20_000
 _FEWEST_EPOCHS = 5
@@ -77,6 +83,7 @@ def completed(saved: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def resolve_settings(
+    kind: Kind,
     examples: int,
     max_length: int,
     families: Collection[str],
@@ -95,6 +102,7 @@ def resolve_settings(
     batches are small.
 
     Args:
+        kind: Of the task.
         examples: Training examples.
         max_length: Word pieces a window, from the task and the backbone.
         families: Of the mechanisms that the plan names; see `LEARNING_RATES`.
@@ -120,7 +128,7 @@ def resolve_settings(
         )
     fewest = _FEWEST_EPOCHS if "full" in families else _FEWEST_WITHOUT_BLOCK
     passes = math.ceil(_EXAMPLES_SEEN / examples)
-    rates = LEARNING_RATES
+    rates = LEARNING_RATES if kind == "ner" else {**LEARNING_RATES, "head": _TEXT_HEAD_RATE}
     if learning_rate is not None:
         rates = dict.fromkeys(LEARNING_RATES, learning_rate)
     return Settings(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -30,7 +30,7 @@ def test_the_whole_backbone_learns_slowest() -> None:
     [(1, 12), (1000, 12), (1999, 11), (2000, 10), (4560, 5), (100_000, 5)],
 )
 def test_small_corpora_are_passed_more_often(examples: int, epochs: int) -> None:
-    settings = resolve_settings(examples, 256, {"bottleneck", "full"})
+    settings = resolve_settings("ner", examples, 256, {"bottleneck", "full"})
     assert (settings.epochs, settings.batch_tokens) == (epochs, 512)
     assert settings.max_length == 256
     assert settings.learning_rates == LEARNING_RATES
@@ -42,12 +42,12 @@ def test_small_corpora_are_passed_more_often(examples: int, epochs: int) -> None
 def test_where_the_block_is_frozen_there_are_more_updates(
     families: set[str], examples: int, epochs: int
 ) -> None:
-    assert resolve_settings(examples, 256, families).epochs == epochs
+    assert resolve_settings("ner", examples, 256, families).epochs == epochs
 
 
 def test_choices_are_kept() -> None:
     settings = resolve_settings(
-        10, 64, {"full"}, epochs=3, learning_rate=5e-4, batch_tokens=99, patience=2
+        "ner", 10, 64, {"full"}, epochs=3, learning_rate=5e-4, batch_tokens=99, patience=2
     ).as_dict()
     assert settings["learning_rates"] == dict.fromkeys(LEARNING_RATES, 5e-4)
     assert (settings["epochs"], settings["batch_tokens"], settings["patience"]) == (3, 99, 2)
@@ -68,7 +68,7 @@ def test_choices_are_kept() -> None:
 )
 def test_limits(name: str, option: str, value: Any) -> None:
     with pytest.raises(UserError, match="out of range") as error:
-        resolve_settings(10, 64, {"full"}, **{name: value})
+        resolve_settings("ner", 10, 64, {"full"}, **{name: value})
     assert error.value.where == option
     assert error.value.found == str(value)
     assert " to " in str(error.value.allowed)
@@ -80,3 +80,12 @@ def test_an_open_range_says_so() -> None:
     with pytest.raises(UserError) as error:
         check_range("--limit-train", 0, 1, math.inf)
     assert error.value.allowed == "1 or more"
+
+
+@pytest.mark.parametrize("kind", ["classification", "multilabel"])
+def test_heads_that_read_one_token_a_text_learn_faster(kind: Literal["classification"]) -> None:
+    rates = resolve_settings(kind, 100, 64, {"bottleneck"}).learning_rates
+    assert rates["head"] > LEARNING_RATES["head"]
+    assert {**rates, "head": LEARNING_RATES["head"]} == LEARNING_RATES
+    asked = resolve_settings(kind, 100, 64, {"bottleneck"}, learning_rate=5e-4)
+    assert asked.learning_rates == dict.fromkeys(LEARNING_RATES, 5e-4)
