@@ -48,6 +48,15 @@ def tune(
         float | None,
         typer.Option("--lr", metavar="X", help="Peak learning rate; by default the mechanism's."),
     ] = None,
+    head_learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            "--head-lr",
+            metavar="X",
+            help="Peak learning rate of the head; by default --lr, else 0.002 for words and 0.01 "
+            "for texts.",
+        ),
+    ] = None,
     batch_tokens: Annotated[
         int | None,
         typer.Option(

@@ -108,6 +108,7 @@ def prepare(request: Request, progress: Progress) -> Prepared:
         {site.choice.family for site in applied.sites},
         epochs=request.epochs,
         learning_rate=request.learning_rate,
+        head_learning_rate=request.head_learning_rate,
         batch_tokens=request.batch_tokens,
         patience=request.patience,
         precision=request.precision,

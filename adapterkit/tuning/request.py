@@ -27,8 +27,9 @@ class Request:
         backbone: What `load_backbone` takes.
         data: What `load_data` takes.
         seed: Of everything random.
-        epochs: Or ``None`` for the default; likewise the next three.
+        epochs: Or ``None`` for the default; likewise the next four.
         learning_rate: Peak rate for everything that learns.
+        head_learning_rate: Peak rate for the head, in place of that.
         batch_tokens: Word pieces a batch, padding included.
         patience: Epochs without a better dev score after which training stops.
         limit_train: Train on the first so many examples.
@@ -52,6 +53,7 @@ class Request:
     seed: int = 0
     epochs: int | None = None
     learning_rate: float | None = None
+    head_learning_rate: float | None = None
     batch_tokens: int | None = None
     patience: int | None = None
     limit_train: int | None = None
@@ -126,7 +128,7 @@ def check_same(asked: Request, started: Request) -> None:
     different = [name for name in now if now[name] != then[name]]
     if different:
         name = different[0]
-        options = {"learning_rate": "lr", "start_from": "from"}
+        options = {"learning_rate": "lr", "head_learning_rate": "head-lr", "start_from": "from"}
         option = options.get(name, name.replace("_", "-"))
         raise UserError(
             "the run to resume was started with other options",

@@ -167,7 +167,7 @@ def _unlearned(prepared: Prepared, predictions: Mapping[str, Predictions]) -> li
         return []
     return [
         f"nothing was learned that shows: it predicts {same} of test; more epochs (--epochs), more "
-        "examples or another rate (--lr) may help"
+        "examples or other rates (--lr, --head-lr) may help"
     ]
 
 

@@ -90,6 +90,7 @@ def resolve_settings(
     *,
     epochs: int | None = None,
     learning_rate: float | None = None,
+    head_learning_rate: float | None = None,
     batch_tokens: int | None = None,
     patience: int | None = None,
     precision: Precision = "float32",
@@ -108,6 +109,7 @@ def resolve_settings(
         families: Of the mechanisms that the plan names; see `LEARNING_RATES`.
         epochs: Chosen by the user.
         learning_rate: Chosen by the user, for everything that learns.
+        head_learning_rate: Chosen by the user, for the head.
         batch_tokens: Chosen by the user; at least one window always fits.
         patience: Chosen by the user.
         precision: Chosen by the user.
@@ -117,6 +119,7 @@ def resolve_settings(
     """
     check_range("--epochs", epochs, 1, 10_000)
     check_range("--lr", learning_rate, 1e-8, 1.0)
+    check_range("--head-lr", head_learning_rate, 1e-8, 1.0)
     check_range("--batch-tokens", batch_tokens, 8, 1_000_000)
     check_range("--patience", patience, 1, 10_000)
     if precision not in PRECISIONS:
@@ -131,6 +134,8 @@ def resolve_settings(
     rates = LEARNING_RATES if kind == "ner" else {**LEARNING_RATES, "head": _TEXT_HEAD_RATE}
     if learning_rate is not None:
         rates = dict.fromkeys(LEARNING_RATES, learning_rate)
+    if head_learning_rate is not None:
+        rates = {**rates, "head": head_learning_rate}
     return Settings(
         epochs=epochs or min(_MOST_EPOCHS, max(fewest, passes)),
         learning_rates=rates,

@@ -50,6 +50,7 @@ def tune(
     output: str | Path | None = None,
     epochs: int | None = None,
     learning_rate: float | None = None,
+    head_learning_rate: float | None = None,
     batch_tokens: int | None = None,
     patience: int | None = None,
     limit_train: int | None = None,
@@ -82,6 +83,7 @@ def tune(
         output: The run directory; by default a new one under ``runs``.
         epochs: Passes over the training split.
         learning_rate: Peak rate of everything that learns; by default each mechanism's own.
+        head_learning_rate: Peak rate of the head, whatever `learning_rate` is.
         batch_tokens: Word pieces a batch, padding included.
         patience: Stop after so many epochs without a better dev score.
         limit_train: Train on the first so many examples.
@@ -123,6 +125,7 @@ def tune(
         seed=seed,
         epochs=epochs,
         learning_rate=learning_rate,
+        head_learning_rate=head_learning_rate,
         batch_tokens=batch_tokens,
         patience=patience,
         limit_train=limit_train,

@@ -74,6 +74,7 @@ def refused(run_tiny: RunTiny, tmp_path: Path) -> Refused:
         ({"learning_rate": math.inf}, "--lr", "inf", "to 1.0"),
         ({"learning_rate": -1e-3}, "--lr", "-0.001", "to 1.0"),
         ({"learning_rate": 0.0}, "--lr", "0.0", "to 1.0"),
+        ({"head_learning_rate": 2.0}, "--head-lr", "2.0", "to 1.0"),
         ({"seed": -1}, "--seed", "-1", "0 to"),
         ({"seed": 2**40}, "--seed", str(2**40), "0 to"),
         ({"limit_train": 0}, "--limit-train", "0", "1 or more"),

@@ -39,6 +39,7 @@ def test_the_same_request_passes() -> None:
     ("name", "option", "value"),
     [
         ("learning_rate", "--lr", 1e-4),
+        ("head_learning_rate", "--head-lr", 1e-2),
         ("batch_tokens", "--batch-tokens", 64),
         ("limit_train", "--limit-train", 9),
         ("limit_dev", "--limit-dev", 9),

@@ -53,6 +53,18 @@ def test_choices_are_kept() -> None:
     assert (settings["epochs"], settings["batch_tokens"], settings["patience"]) == (3, 99, 2)
 
 
+@pytest.mark.parametrize("kind", ["ner", "multilabel"])
+@pytest.mark.parametrize("others", [None, 5e-4])
+def test_the_head_may_have_a_rate_of_its_own(
+    kind: Literal["ner", "multilabel"], others: float | None
+) -> None:
+    rates = resolve_settings(
+        kind, 10, 64, {"full"}, learning_rate=others, head_learning_rate=0.03
+    ).learning_rates
+    expected = LEARNING_RATES if others is None else dict.fromkeys(LEARNING_RATES, others)
+    assert rates == {**expected, "head": 0.03}
+
+
 @pytest.mark.parametrize(
     ("name", "option", "value"),
     [
@@ -62,6 +74,7 @@ def test_choices_are_kept() -> None:
         ("learning_rate", "--lr", -1e-3),
         ("learning_rate", "--lr", math.nan),
         ("learning_rate", "--lr", math.inf),
+        ("head_learning_rate", "--head-lr", 0.0),
         ("batch_tokens", "--batch-tokens", 0),
         ("patience", "--patience", 0),
     ],

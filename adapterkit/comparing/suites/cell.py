@@ -20,6 +20,7 @@ _OPTIONS = {
     "data": "data",
     "epochs": "epochs",
     "learning_rate": "lr",
+    "head_learning_rate": "head-lr",
     "batch_tokens": "batch-tokens",
     "patience": "patience",
     "limit_train": "limit-train",

@@ -60,6 +60,7 @@ class Space(_Section):
 
     epochs: Dimension | None = None
     learning_rate: Dimension | None = None
+    head_learning_rate: Dimension | None = None
     batch_tokens: Dimension | None = None
     patience: Dimension | None = None
 

@@ -27,6 +27,7 @@ class Options(_Section):
 
     epochs: Epochs | None = None
     learning_rate: Rate | None = None
+    head_learning_rate: Rate | None = None
     batch_tokens: Tokens | None = None
     patience: Count | None = None
     limit_train: Count | None = None
@@ -53,6 +54,7 @@ class Vary(_Section):
 
     epochs: tuple[Epochs, ...] = ()
     learning_rate: tuple[Rate, ...] = ()
+    head_learning_rate: tuple[Rate, ...] = ()
     batch_tokens: tuple[Tokens, ...] = ()
     patience: tuple[Count, ...] = ()
     limit_train: tuple[Count, ...] = ()

@@ -36,6 +36,7 @@ def test_equal_cells_have_equal_identities_in_every_process():
         cell(seed=1),
         cell(epochs=2),
         cell(learning_rate=1e-3),
+        cell(head_learning_rate=1e-3),
         cell(batch_tokens=64),
         cell(patience=1),
         cell(limit_train=9),
@@ -65,12 +66,13 @@ def test_a_cell_is_read_back_as_it_was_written():
 
 
 def test_the_command_makes_the_same_run(tmp_path):
-    asked = {"learning_rate": 2e-3, "limit_train": 5, "limit_dev": 6, "data": str(tmp_path)}
+    rates = {"learning_rate": 2e-3, "head_learning_rate": 0.01}
+    asked = {**rates, "limit_train": 5, "limit_dev": 6, "data": str(tmp_path)}
     made = cell("0-5:adapter(lora)", 7, **asked)
     assert shlex.split(made.command) == [
         *("adapterkit", "tune", "--task", "toy", "--plan", "0-5:adapter(lora)"),
-        *("--data", str(tmp_path), "--lr", "0.002", "--limit-train", "5"),
-        *("--limit-dev", "6", "--seed", "7"),
+        *("--data", str(tmp_path), "--lr", "0.002", "--head-lr", "0.01"),
+        *("--limit-train", "5", "--limit-dev", "6", "--seed", "7"),
     ]
 
 
