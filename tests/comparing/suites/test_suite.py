@@ -133,6 +133,6 @@ def test_shipped_suites_can_be_run():
     ]
     assert len(paper.seeds) == 5
     assert paper.search is not None
-    assert paper.search.options_searched == {"learning_rate"}
+    assert paper.search.options_searched == {"learning_rate", "head_learning_rate"}
     assert paper.tasks[:3] == ("bc5cdr", "ncbi_disease", "hoc")
     assert sorted(paper.tasks) == task_names()
