@@ -53,8 +53,8 @@ def tune(
         typer.Option(
             "--head-lr",
             metavar="X",
-            help="Peak learning rate of the head; by default --lr, else 0.002 for words and 0.01 "
-            "for texts.",
+            help="Peak learning rate of the head; by default --lr, else 0.002, or 0.01 where texts "
+            "are classified and the block is frozen.",
         ),
     ] = None,
     batch_tokens: Annotated[

@@ -31,9 +31,9 @@ LEARNING_RATES: Mapping[str, float] = {
 """Peak learning rate of the parameters that a mechanism trains, where words are tagged."""
 
 _TEXT_HEAD_RATE = 1e-2
-"""The head's where texts are classified. A batch has one label a text there, not one a word, and
-first tokens of a frozen backbone differ little from each other: at the rate of tags nothing is
-learned from a few hundred abstracts, see ``benchmarks/results/text-heads.md``."""
+"""The head's where texts are classified and the block is frozen. A batch has one label a text
+there, not one a word, and first tokens differ little from each other: at the rate of tags nothing
+is learned from a few hundred abstracts, see ``benchmarks/results/text-heads.md``."""
 
 _EXAMPLES_SEEN = 20_000
 _FEWEST_EPOCHS = 5
@@ -131,7 +131,9 @@ def resolve_settings(
         )
     fewest = _FEWEST_EPOCHS if "full" in families else _FEWEST_WITHOUT_BLOCK
     passes = math.ceil(_EXAMPLES_SEEN / examples)
-    rates = LEARNING_RATES if kind == "ner" else {**LEARNING_RATES, "head": _TEXT_HEAD_RATE}
+    rates = LEARNING_RATES
+    if kind != "ner" and "full" not in families:
+        rates = {**rates, "head": _TEXT_HEAD_RATE}
     if learning_rate is not None:
         rates = dict.fromkeys(LEARNING_RATES, learning_rate)
     if head_learning_rate is not None:

@@ -100,5 +100,6 @@ def test_heads_that_read_one_token_a_text_learn_faster(kind: Literal["classifica
     rates = resolve_settings(kind, 100, 64, {"bottleneck"}).learning_rates
     assert rates["head"] > LEARNING_RATES["head"]
     assert {**rates, "head": LEARNING_RATES["head"]} == LEARNING_RATES
+    assert resolve_settings(kind, 100, 64, {"full"}).learning_rates == LEARNING_RATES
     asked = resolve_settings(kind, 100, 64, {"bottleneck"}, learning_rate=5e-4)
     assert asked.learning_rates == dict.fromkeys(LEARNING_RATES, 5e-4)
