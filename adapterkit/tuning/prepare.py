@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import statistics
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -101,18 +102,6 @@ def prepare(request: Request, progress: Progress) -> Prepared:
         examples[split] = examples[split][:limit]
     name = adapter_name(task)
     applied = _adapted(request, plan, backbone, task, name)
-    settings = resolve_settings(
-        task.kind,
-        len(examples["train"]),
-        max_length,
-        {site.choice.family for site in applied.sites},
-        epochs=request.epochs,
-        learning_rate=request.learning_rate,
-        head_learning_rate=request.head_learning_rate,
-        batch_tokens=request.batch_tokens,
-        patience=request.patience,
-        precision=request.precision,
-    )
     if name not in backbone.model.heads:
         add_head(backbone.model, task, name, request.seed)
     splits = {
@@ -121,11 +110,30 @@ def prepare(request: Request, progress: Progress) -> Prepared:
         )
         for split in examples
     }
+    settings = resolve_settings(
+        len(examples["train"]),
+        max_length,
+        {site.choice.family for site in applied.sites},
+        text_pieces=_text_pieces(splits["train"]),
+        epochs=request.epochs,
+        learning_rate=request.learning_rate,
+        head_learning_rate=request.head_learning_rate,
+        batch_tokens=request.batch_tokens,
+        patience=request.patience,
+        precision=request.precision,
+    )
     record = None
     if teacher is not None:
         teaching, record = listen(teacher, request, backbone, splits["train"], progress)
         splits["train"] = replace(splits["train"], teaching=teaching)
     return Prepared(request, task, data, backbone, applied, settings, splits, record)
+
+
+def _text_pieces(split: EvaluationSplit) -> float | None:
+    """Word pieces of an average text, where texts are classified."""
+    if split.task.kind == "ner":
+        return None
+    return statistics.fmean(len(window.input_ids) for window in split.encoded.windows)
 
 
 def _adapted(

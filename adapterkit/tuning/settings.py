@@ -8,7 +8,6 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from adapterkit.runs.errors import UserError
-from adapterkit.tasks.config import Kind
 
 Precision = Literal["float32", "bf16"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
@@ -33,7 +32,11 @@ LEARNING_RATES: Mapping[str, float] = {
 _TEXT_HEAD_RATE = 1e-2
 """The head's where texts are classified and the block is frozen. A batch has one label a text
 there, not one a word, and first tokens differ little from each other: at the rate of tags nothing
-is learned from a few hundred abstracts, see ``benchmarks/results/text-heads.md``."""
+is learned from a few hundred abstracts, see ``benchmarks/results/text-rates.md``."""
+
+_FEW_TEXTS = 16
+"""In smaller batches the block's rate falls with the square root of their size (Malladi et al.
+2022, On the SDEs and Scaling Rules for Adaptive Gradient Algorithms)."""
 
 _EXAMPLES_SEEN = 20_000
 _FEWEST_EPOCHS = 5
@@ -83,11 +86,11 @@ def completed(saved: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def resolve_settings(
-    kind: Kind,
     examples: int,
     max_length: int,
     families: Collection[str],
     *,
+    text_pieces: float | None = None,
     epochs: int | None = None,
     learning_rate: float | None = None,
     head_learning_rate: float | None = None,
@@ -103,10 +106,10 @@ def resolve_settings(
     batches are small.
 
     Args:
-        kind: Of the task.
         examples: Training examples.
         max_length: Word pieces a window, from the task and the backbone.
         families: Of the mechanisms that the plan names; see `LEARNING_RATES`.
+        text_pieces: Word pieces of an average text, where texts are classified.
         epochs: Chosen by the user.
         learning_rate: Chosen by the user, for everything that learns.
         head_learning_rate: Chosen by the user, for the head.
@@ -131,21 +134,29 @@ def resolve_settings(
         )
     fewest = _FEWEST_EPOCHS if "full" in families else _FEWEST_WITHOUT_BLOCK
     passes = math.ceil(_EXAMPLES_SEEN / examples)
+    budget = batch_tokens or _BATCH_TOKENS
     rates = LEARNING_RATES
-    if kind != "ner" and "full" not in families:
-        rates = {**rates, "head": _TEXT_HEAD_RATE}
     if learning_rate is not None:
         rates = dict.fromkeys(LEARNING_RATES, learning_rate)
+    elif text_pieces is not None:
+        rates = _text_rates(max(1.0, budget / text_pieces), families)
     if head_learning_rate is not None:
         rates = {**rates, "head": head_learning_rate}
     return Settings(
         epochs=epochs or min(_MOST_EPOCHS, max(fewest, passes)),
         learning_rates=rates,
-        batch_tokens=batch_tokens or _BATCH_TOKENS,
+        batch_tokens=budget,
         max_length=max_length,
         patience=patience,
         precision=precision,
     )
+
+
+def _text_rates(texts: float, families: Collection[str]) -> dict[str, float]:
+    """The rates where a batch has so many texts to classify."""
+    block = LEARNING_RATES["full"] * min(1.0, math.sqrt(texts / _FEW_TEXTS))
+    head = LEARNING_RATES["head"] if "full" in families else _TEXT_HEAD_RATE
+    return {**LEARNING_RATES, "full": float(f"{block:.3g}"), "head": head}
 
 
 def check_range(option: str, value: float | None, low: float, high: float) -> None:

@@ -51,7 +51,7 @@ def applied_to(backbone: Path, plan: str) -> AppliedPlan:
 
 
 def settings() -> Settings:
-    return resolve_settings("ner", 100, 64, {"full"})
+    return resolve_settings(100, 64, {"full"})
 
 
 def elements(groups: list[dict[str, Any]]) -> int:
@@ -100,7 +100,7 @@ def test_decay_alone_leaves_what_scales_and_rotates(plan: str, backbone: Path) -
 
 def test_the_users_rate_is_everybodys(backbone: Path) -> None:
     applied = applied_to(backbone, "0:layerwise 1:adapter(lora) 2:full")
-    chosen = resolve_settings("ner", 100, 64, {"full"}, learning_rate=7e-4)
+    chosen = resolve_settings(100, 64, {"full"}, learning_rate=7e-4)
     assert {group["lr"] for group in parameter_groups(applied, chosen)} == {7e-4}
 
 

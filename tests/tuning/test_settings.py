@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
@@ -30,7 +30,7 @@ def test_the_whole_backbone_learns_slowest() -> None:
     [(1, 12), (1000, 12), (1999, 11), (2000, 10), (4560, 5), (100_000, 5)],
 )
 def test_small_corpora_are_passed_more_often(examples: int, epochs: int) -> None:
-    settings = resolve_settings("ner", examples, 256, {"bottleneck", "full"})
+    settings = resolve_settings(examples, 256, {"bottleneck", "full"})
     assert (settings.epochs, settings.batch_tokens) == (epochs, 512)
     assert settings.max_length == 256
     assert settings.learning_rates == LEARNING_RATES
@@ -42,27 +42,32 @@ def test_small_corpora_are_passed_more_often(examples: int, epochs: int) -> None
 def test_where_the_block_is_frozen_there_are_more_updates(
     families: set[str], examples: int, epochs: int
 ) -> None:
-    assert resolve_settings("ner", examples, 256, families).epochs == epochs
+    assert resolve_settings(examples, 256, families).epochs == epochs
 
 
 def test_choices_are_kept() -> None:
     settings = resolve_settings(
-        "ner", 10, 64, {"full"}, epochs=3, learning_rate=5e-4, batch_tokens=99, patience=2
+        10, 64, {"full"}, epochs=3, learning_rate=5e-4, batch_tokens=99, patience=2
     ).as_dict()
     assert settings["learning_rates"] == dict.fromkeys(LEARNING_RATES, 5e-4)
     assert (settings["epochs"], settings["batch_tokens"], settings["patience"]) == (3, 99, 2)
 
 
-@pytest.mark.parametrize("kind", ["ner", "multilabel"])
+@pytest.mark.parametrize("text_pieces", [None, 200.0])
 @pytest.mark.parametrize("others", [None, 5e-4])
 def test_the_head_may_have_a_rate_of_its_own(
-    kind: Literal["ner", "multilabel"], others: float | None
+    text_pieces: float | None, others: float | None
 ) -> None:
     rates = resolve_settings(
-        kind, 10, 64, {"full"}, learning_rate=others, head_learning_rate=0.03
+        10,
+        64,
+        {"bottleneck"},
+        text_pieces=text_pieces,
+        learning_rate=others,
+        head_learning_rate=0.03,
     ).learning_rates
-    expected = LEARNING_RATES if others is None else dict.fromkeys(LEARNING_RATES, others)
-    assert rates == {**expected, "head": 0.03}
+    assert rates["head"] == 0.03
+    assert rates["bottleneck"] == (others or LEARNING_RATES["bottleneck"])
 
 
 @pytest.mark.parametrize(
@@ -81,7 +86,7 @@ def test_the_head_may_have_a_rate_of_its_own(
 )
 def test_limits(name: str, option: str, value: Any) -> None:
     with pytest.raises(UserError, match="out of range") as error:
-        resolve_settings("ner", 10, 64, {"full"}, **{name: value})
+        resolve_settings(10, 64, {"full"}, **{name: value})
     assert error.value.where == option
     assert error.value.found == str(value)
     assert " to " in str(error.value.allowed)
@@ -95,11 +100,23 @@ def test_an_open_range_says_so() -> None:
     assert error.value.allowed == "1 or more"
 
 
-@pytest.mark.parametrize("kind", ["classification", "multilabel"])
-def test_heads_that_read_one_token_a_text_learn_faster(kind: Literal["classification"]) -> None:
-    rates = resolve_settings(kind, 100, 64, {"bottleneck"}).learning_rates
+def test_heads_that_read_one_token_a_text_learn_faster() -> None:
+    rates = resolve_settings(100, 64, {"bottleneck"}, text_pieces=20.0).learning_rates
     assert rates["head"] > LEARNING_RATES["head"]
     assert {**rates, "head": LEARNING_RATES["head"]} == LEARNING_RATES
-    assert resolve_settings(kind, 100, 64, {"full"}).learning_rates == LEARNING_RATES
-    asked = resolve_settings(kind, 100, 64, {"bottleneck"}, learning_rate=5e-4)
+    assert resolve_settings(100, 64, {"full"}, text_pieces=20.0).learning_rates == LEARNING_RATES
+    asked = resolve_settings(100, 64, {"bottleneck"}, text_pieces=20.0, learning_rate=5e-4)
     assert asked.learning_rates == dict.fromkeys(LEARNING_RATES, 5e-4)
+
+
+@pytest.mark.parametrize(
+    ("batch_tokens", "text_pieces", "rate"),
+    [(None, 32.0, 3e-4), (None, 128.0, 1.5e-4), (None, 2000.0, 7.5e-5), (2048, 128.0, 3e-4)],
+)
+def test_the_block_learns_slower_from_batches_of_few_texts(
+    batch_tokens: int | None, text_pieces: float, rate: float
+) -> None:
+    settings = resolve_settings(
+        100, 512, {"full"}, text_pieces=text_pieces, batch_tokens=batch_tokens
+    )
+    assert settings.learning_rates == {**LEARNING_RATES, "full": rate}

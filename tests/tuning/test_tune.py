@@ -139,6 +139,7 @@ def test_texts_of_ones_own(
     assert run.manifest.labels == tuple(task["labels"])
     assert run.metrics["test"]["score"] == run.metrics["test"][measure]
     assert run.metrics["dev"]["score"] > 0.5
+    assert run.manifest.hyperparameters["learning_rates"]["head"] == 1e-2
     lines = (run.path / "predictions" / "test.jsonl").read_text().splitlines()
     records = [json.loads(line) for line in lines]
     if task is SINGLE:
